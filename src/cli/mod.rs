@@ -1,0 +1,182 @@
+//! The command line: arguments, files, stdout, colour and exit status around the verbs.
+
+mod input;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::evidence::Snapshot;
+use crate::manifest::Manifest;
+use crate::output::{self, CheckResult, Judged, Reason, Rejected, text::Style};
+use crate::report::Status;
+use crate::settings::Settings;
+use crate::verbs;
+use crate::verbs::check::CheckArgs;
+use crate::verbs::explain::ExplainArgs;
+
+/// Moves IoT Edge deployments from Azure Stack Edge Pro FPGA to Azure Stack Edge Pro GPU, and watches them there.
+#[derive(Debug, Parser)]
+#[command(name = "edgeshift", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Judge deployments for the target, finding by finding
+    ///
+    /// Exit status: 0 all pass; 1 a finding at or above --fail-on; 2 usage or input error; 3 nothing failed, but
+    /// something required could not be evaluated.
+    Check(CheckCommand),
+    /// Show the page of a rule
+    Explain(ExplainArgs),
+    /// List all rules
+    Rules {
+        /// How to print them
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckCommand {
+    /// Deployments, templates, layered deployments or createOptions; folders are searched for *.json; - reads stdin
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    check: CheckArgs,
+
+    /// How to print the report
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// How a run ended; the number is the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Pass = 0,
+    Fail = 1,
+    Usage = 2,
+    Unknown = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Parses `arguments`, runs one verb and says how it ended.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Pass };
+            // Nowhere to say it if even this fails.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let exit = match arguments.verb {
+        Verb::Check(command) => check(&command),
+        Verb::Explain(args) => explain(&args),
+        Verb::Rules { format } => rules(format),
+    };
+    exit.unwrap_or_else(|error| {
+        complain(&format!("error: {error:#}\n"));
+        Exit::Usage
+    })
+    .into()
+}
+
+fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
+    let settings = command.check.settings(&Settings::default())?;
+    let found = input::gather(&command.paths);
+    if found.skipped > 0 {
+        complain(&format!("note: {} JSON files in folders are no deployments and were skipped\n", found.skipped));
+    }
+    let mut result = CheckResult { judged: Vec::new(), rejected: found.rejected };
+    for (name, manifest) in found.manifests {
+        result.judged.push(judge(name, manifest, &settings, &command.check));
+    }
+    let style = style(&std::io::stderr());
+    for rejected in &result.rejected {
+        complain(&output::text::rejected(rejected, style));
+    }
+    say(&match command.format {
+        Format::Text => output::text::check(&result, self::style(&std::io::stdout())),
+        Format::Json => output::json::check(&result),
+    })?;
+    Ok(match result.status() {
+        _ if !result.rejected.is_empty() => Exit::Usage,
+        Status::Pass => Exit::Pass,
+        Status::Fail => Exit::Fail,
+        Status::Unknown => Exit::Unknown,
+    })
+}
+
+fn judge(name: String, manifest: Manifest, settings: &Settings, args: &CheckArgs) -> Judged {
+    let snapshot = Snapshot::of_manifest(manifest, now());
+    let report = verbs::check::check(&snapshot, settings);
+    let status = args.verdict(&report);
+    Judged { name, snapshot, report, status }
+}
+
+fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
+    say(&output::text::page(verbs::explain::explain(args)?))?;
+    Ok(Exit::Pass)
+}
+
+fn rules(format: Format) -> anyhow::Result<Exit> {
+    let rules = verbs::rules::rules();
+    say(&match format {
+        Format::Text => output::text::table(rules),
+        Format::Json => output::json::rules(rules),
+    })?;
+    Ok(Exit::Pass)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line is where the time of a check is taken")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Writes the report to stdout. A reader that has seen enough is no error.
+fn say(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes to stderr; nothing can be done if that fails.
+fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Colour only on a terminal that wants it (`NO_COLOR`, `CLICOLOR`, `TERM=dumb`), and its width.
+fn style(stream: &(impl IsTerminal + anstream::stream::RawStream)) -> Style {
+    let colour = anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never;
+    Style { colour, width: 140 }
+}
+
+impl Rejected {
+    fn unreadable(name: String, message: String) -> Self {
+        Self { name, reason: Reason::Unreadable(message) }
+    }
+}

@@ -1,0 +1,213 @@
+//! Rules applied to a snapshot: deterministic, total, without I/O. Decides what is evaluated at all; what a rule
+//! thinks is the rule's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use jiff::Timestamp;
+
+use crate::evidence::{ModuleState, Observed, Snapshot, Why};
+use crate::finding::{Finding, Level, Safety, Severity};
+use crate::manifest::{Form, Manifest, Module, Options};
+use crate::report::{Evaluation, Outcome, Report, Subject};
+use crate::settings::{Settings, Site};
+use crate::target::{Platform, Target};
+
+/// A rule: its page, what it declares, and its check.
+#[derive(Debug)]
+pub struct Rule {
+    /// `family-thing`, the name that users see.
+    pub id: &'static str,
+    /// The rows of the rule catalogue that it covers (`STO-001`); usable wherever the id is.
+    pub codes: &'static [&'static str],
+    /// How bad a finding usually is.
+    pub severity: Severity,
+    /// The most that its fixes do without asking.
+    pub fix: Safety,
+    /// What must be known for the check to run.
+    pub needs: &'static [Need],
+    /// Where it holds.
+    pub targets: &'static [Platform],
+    /// Statements of the seed document that it covers.
+    pub seed: &'static [&'static str],
+    /// Where the fact comes from.
+    pub source: &'static str,
+    /// The check.
+    pub check: Check,
+    /// The page, Markdown: its first line is the title.
+    pub page: &'static str,
+}
+
+/// What a rule looks at.
+#[derive(Debug)]
+pub enum Check {
+    /// Each module as written.
+    Module(fn(Module<'_>, &Context<'_>) -> Verdict),
+    /// The deployment as written.
+    Deployment(fn(&Manifest, &Context<'_>) -> Verdict),
+    /// Each module as it runs.
+    State(fn(&str, &ModuleState, &Context<'_>) -> Verdict),
+}
+
+/// Evidence without which a rule is not evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The module's createOptions, readable.
+    CreateOptions,
+    /// The deployment around the createOptions.
+    Deployment,
+    /// The site's shares.
+    Shares,
+    /// The site's GPUs.
+    Gpus,
+    /// The size of the site's range of external addresses.
+    ExternalIps,
+}
+
+/// What a rule knows besides its subject.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Where the deployment is to run.
+    pub target: Target,
+    /// Facts about the site.
+    pub site: &'a Site,
+    /// When the snapshot was taken.
+    pub now: Timestamp,
+}
+
+/// What a rule says.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Nothing of the rule's kind is there.
+    NotApplicable,
+    /// It was looked at; no findings means that it is well.
+    Judged(Vec<Finding>),
+}
+
+impl Verdict {
+    /// Judges each of `things`; not applicable if there are none.
+    pub fn each<T>(things: impl IntoIterator<Item = T>, judge: impl FnMut(T) -> Option<Finding>) -> Self {
+        let things: Vec<T> = things.into_iter().collect();
+        if things.is_empty() {
+            Verdict::NotApplicable
+        } else {
+            Verdict::Judged(things.into_iter().filter_map(judge).collect())
+        }
+    }
+}
+
+impl From<Option<Finding>> for Verdict {
+    fn from(finding: Option<Finding>) -> Self {
+        Verdict::Judged(finding.into_iter().collect())
+    }
+}
+
+impl Rule {
+    /// The first line of the page.
+    pub fn title(&self) -> &'static str {
+        self.page.trim_start().lines().next().unwrap_or_default().trim_start_matches('#').trim()
+    }
+
+    /// The part of the id before the first hyphen: `storage`.
+    pub fn family(&self) -> &'static str {
+        self.id.split('-').next().unwrap_or_default()
+    }
+
+    /// Whether `name` is the rule's id or one of its codes, in any case.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.id.eq_ignore_ascii_case(name) || self.codes.iter().any(|code| code.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Applies `rules` to `snapshot`.
+pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule]) -> Report {
+    let context = Context { target: settings.target, site: &settings.site, now: snapshot.taken_at };
+    let evaluations = rules.iter().flat_map(|rule| evaluate_rule(rule, snapshot, &context)).collect();
+    Report { target: settings.target, evaluations }
+}
+
+fn evaluate_rule(rule: &'static Rule, snapshot: &Snapshot, context: &Context<'_>) -> Vec<Evaluation> {
+    let line = |subject: Subject, outcome: Outcome| Evaluation {
+        rule: rule.id,
+        codes: rule.codes,
+        severity: rule.severity,
+        subject,
+        // Manifest and `$edgeAgent` twin alike were handed to us.
+        level: Level::L1,
+        outcome,
+    };
+    if !rule.targets.contains(&context.target.platform) {
+        return vec![line(Subject::Deployment, Outcome::NotApplicable)];
+    }
+    match &rule.check {
+        Check::Module(check) => match manifest(snapshot) {
+            Err(why) => vec![line(Subject::Deployment, Outcome::NotEvaluated(why))],
+            Ok(manifest) => manifest
+                .modules()
+                .map(|module| {
+                    let missing = missing(rule, manifest, Some(module), context);
+                    let outcome = judged(missing, || check(module, context));
+                    line(Subject::Module(module.id().to_owned()), outcome)
+                })
+                .collect(),
+        },
+        Check::Deployment(check) => {
+            let outcome = match manifest(snapshot) {
+                Err(why) => Outcome::NotEvaluated(why),
+                Ok(manifest) => judged(missing(rule, manifest, None, context), || check(manifest, context)),
+            };
+            vec![line(Subject::Deployment, outcome)]
+        }
+        Check::State(check) => match &snapshot.modules {
+            Observed::Known(modules) => modules
+                .iter()
+                .map(|(id, state)| line(Subject::Module(id.clone()), judged(None, || check(id, state, context))))
+                .collect(),
+            Observed::Absent => vec![line(Subject::Deployment, Outcome::NotApplicable)],
+            Observed::Unknown(why) => vec![line(Subject::Deployment, Outcome::NotEvaluated(why.clone()))],
+        },
+    }
+}
+
+fn manifest(snapshot: &Snapshot) -> Result<&Manifest, Why> {
+    match &snapshot.manifest {
+        Observed::Known(manifest) => Ok(manifest),
+        Observed::Absent => Err(Why::not_given("a deployment manifest")),
+        Observed::Unknown(why) => Err(why.clone()),
+    }
+}
+
+/// The first thing that `rule` needs and that is not known.
+fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context: &Context<'_>) -> Option<Why> {
+    rule.needs.iter().find_map(|need| match need {
+        Need::CreateOptions => match module?.options() {
+            Options::Broken { .. } => Some(Why::failed("the createOptions of this module, which are not JSON")),
+            Options::Absent | Options::Parsed(_) => None,
+        },
+        Need::Deployment => (manifest.form() == Form::CreateOptions)
+            .then(|| Why::not_given("the deployment around these createOptions")),
+        Need::Shares => context.site.shares.is_none().then(|| Why::not_given("the shares of the site (site.shares)")),
+        Need::Gpus => context.site.gpus.is_none().then(|| Why::not_given("the GPUs of the site (site.gpus)")),
+        Need::ExternalIps => context
+            .site
+            .external_ips
+            .is_none()
+            .then(|| Why::not_given("the range of external addresses of the site (site.external_ips)")),
+    })
+}
+
+fn judged(missing: Option<Why>, check: impl FnOnce() -> Verdict) -> Outcome {
+    if let Some(why) = missing {
+        return Outcome::NotEvaluated(why);
+    }
+    match catch_unwind(AssertUnwindSafe(check)) {
+        Ok(Verdict::NotApplicable) => Outcome::NotApplicable,
+        Ok(Verdict::Judged(findings)) if findings.is_empty() => Outcome::Pass,
+        Ok(Verdict::Judged(findings)) => Outcome::Fail(findings),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            Outcome::Broken(
+                text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "unknown panic".to_owned()),
+            )
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What can be known about a device, as data: a [`Snapshot`] of what was written and what was seen.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::manifest::Manifest;
+
+/// An answer that may be missing for a reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed<T> {
+    /// The source answered.
+    Known(T),
+    /// The source answered: there is none.
+    Absent,
+    /// No source answered.
+    Unknown(Why),
+}
+
+/// Why something is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// What is missing, for people: `the shares of the site`.
+    pub what: String,
+    /// Whether a source that was given should have supplied it. What nobody was asked for is no failure.
+    pub expected: bool,
+}
+
+impl Why {
+    /// Nobody gave a source for it.
+    pub fn not_given(what: impl Into<String>) -> Self {
+        Self { what: what.into(), expected: false }
+    }
+
+    /// A source was given and could not answer.
+    pub fn failed(what: impl Into<String>) -> Self {
+        Self { what: what.into(), expected: true }
+    }
+}
+
+impl<T> Observed<T> {
+    /// The value, if it is known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Observed::Known(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Everything that is known at one moment. The engine sees nothing else.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The moment; "now" for every rule.
+    pub taken_at: Timestamp,
+    /// The deployment as it was written.
+    pub manifest: Observed<Manifest>,
+    /// What runs, by module id.
+    pub modules: Observed<BTreeMap<String, ModuleState>>,
+    /// The GPUs.
+    pub gpus: Observed<Vec<Gpu>>,
+}
+
+impl Snapshot {
+    /// A snapshot of a manifest alone: nothing was observed, and nobody was asked to.
+    pub fn of_manifest(manifest: Manifest, taken_at: Timestamp) -> Self {
+        Self {
+            taken_at,
+            manifest: Observed::Known(manifest),
+            modules: Observed::Unknown(Why::not_given("the state of the running modules")),
+            gpus: Observed::Unknown(Why::not_given("the GPUs of the device")),
+        }
+    }
+}
+
+/// What IoT Edge reports of a module (`$edgeAgent` reported properties, `ase-runtime.md` §2.7).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModuleState {
+    /// `runtimeStatus`.
+    pub status: RuntimeStatus,
+    /// `statusDescription`, word for word.
+    pub description: String,
+    /// `exitCode` of the last run; 0 while none ended.
+    pub exit_code: i64,
+    /// Since when we have seen this status and description.
+    pub since: Timestamp,
+}
+
+/// `runtimeStatus` of a module (`iothub-limits.md` §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeStatus {
+    /// Up.
+    Running,
+    /// Ended, or told to.
+    Stopped,
+    /// Ended with an error, or never scheduled.
+    Failed,
+    /// Waiting, which on Kubernetes covers a normal start (STS-001).
+    Backoff,
+    /// A health check failed (Docker only).
+    Unhealthy,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl RuntimeStatus {
+    /// The word in the twin.
+    pub fn word(self) -> &'static str {
+        match self {
+            RuntimeStatus::Running => "running",
+            RuntimeStatus::Stopped => "stopped",
+            RuntimeStatus::Failed => "failed",
+            RuntimeStatus::Backoff => "backoff",
+            RuntimeStatus::Unhealthy => "unhealthy",
+            RuntimeStatus::Unknown => "unknown",
+        }
+    }
+}
+
+/// One GPU over one collection window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gpu {
+    /// The stable name; PCI addresses change on this device (`gpu.md` §0).
+    pub uuid: String,
+    /// `Tesla T4` and the like.
+    pub name: String,
+    /// Mean share of time that the GPU was busy in the window, 0 to 1.
+    pub utilization_mean: f64,
+    /// Largest sample of the window, 0 to 1.
+    pub utilization_max: f64,
+    /// Memory in use, MiB.
+    pub memory_used_mib: u64,
+    /// Memory in all, MiB.
+    pub memory_total_mib: u64,
+    /// Core temperature, °C.
+    pub temperature_c: i64,
+    /// Board power, W.
+    pub power_w: f64,
+}

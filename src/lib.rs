@@ -1,0 +1,14 @@
+//! scaffold
+#[cfg(feature = "agent")]
+pub mod cli;
+pub mod engine;
+pub mod evidence;
+pub mod finding;
+pub mod manifest;
+pub mod output;
+pub mod report;
+pub mod rules;
+pub mod settings;
+pub mod target;
+pub mod text;
+pub mod verbs;

@@ -1,0 +1,78 @@
+//! Environment variables, from both places where a deployment writes them.
+
+use crate::text::{At, Kind, Path, Span};
+
+/// One environment variable of a module.
+#[derive(Debug, Clone, Copy)]
+pub struct EnvVar<'m> {
+    /// Its name.
+    pub name: &'m str,
+    /// Its value; empty where none is given.
+    pub value: &'m str,
+    /// The bytes of the name.
+    pub name_span: Span,
+    /// The member of `env`, or the element of `Env`.
+    pub at: At<'m>,
+    /// Where the value starts within the text of `at`, for `Env` elements.
+    value_start: Option<usize>,
+}
+
+impl<'m> EnvVar<'m> {
+    /// A member of the module's `env`: `"NAME": { "value": … }`; the value alone is accepted (`corpus.md` quirk 11).
+    pub(super) fn of_module(member: At<'m>) -> Self {
+        let value = if member.kind() == Kind::Object { member.get_ignoring_case("value") } else { Some(member) };
+        Self {
+            name: member.key().unwrap_or_default(),
+            value: value.and_then(At::as_text).unwrap_or_default(),
+            name_span: member.key_span(),
+            at: member,
+            value_start: None,
+        }
+    }
+
+    /// An element of the createOptions' `Env`: `"NAME=value"`, split at the first `=` (`k8s-translation.md` §1.2).
+    /// Elements without `=` set nothing.
+    pub(super) fn of_options(element: At<'m>) -> Option<Self> {
+        let (name, value) = element.as_str()?.split_once('=')?;
+        let name_span = element.part(0..name.len());
+        Some(Self { name, value, name_span, at: element, value_start: Some(name.len() + 1) })
+    }
+
+    /// Whether it stands in the createOptions.
+    pub fn is_in_options(&self) -> bool {
+        self.value_start.is_some()
+    }
+
+    /// The bytes of `range` of the value.
+    pub fn value_part(&self, range: std::ops::Range<usize>) -> Span {
+        match self.value_start {
+            Some(start) => self.at.part(start + range.start..start + range.end),
+            None => self.value_at().map_or(self.at.span(), |at| match at.kind() {
+                Kind::String => at.part(range),
+                _ => at.span(),
+            }),
+        }
+    }
+
+    /// The bytes of the whole value.
+    pub fn value_span(&self) -> Span {
+        self.value_part(0..self.value.len())
+    }
+
+    /// The path to remove, and for `Env` elements also the one to replace.
+    pub fn path(&self) -> Path {
+        self.at.path()
+    }
+
+    /// The edit-ready form of this variable with another name or value: where to put it, and what.
+    pub fn with_value(&self, value: &str) -> (Path, serde_json::Value) {
+        match self.value_start {
+            Some(_) => (self.path(), format!("{}={value}", self.name).into()),
+            None => (self.value_at().map_or_else(|| self.path().key("value"), At::path), value.into()),
+        }
+    }
+
+    fn value_at(&self) -> Option<At<'m>> {
+        if self.at.kind() == Kind::Object { self.at.get_ignoring_case("value") } else { Some(self.at) }
+    }
+}

@@ -1,0 +1,308 @@
+//! Tolerant typed views over what people have: deployments, templates, layered deployments and bare createOptions.
+//! Reads the meaning of a document; judges nothing.
+
+mod docker;
+mod env;
+mod options;
+mod secrets;
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+pub use docker::{Bind, Mount, PortBinding, Protocol};
+pub use env::EnvVar;
+pub use options::Options;
+
+use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};
+
+/// The id of the one module where only its createOptions are given.
+pub const CREATE_OPTIONS: &str = "createOptions";
+
+/// A deployment as it was written.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    document: Document,
+    form: Form,
+    /// `$edgeAgent` → `properties.desired`, where there is one.
+    agent: Option<NodeId>,
+    modules: Vec<Entry>,
+}
+
+/// Which kind of document a manifest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `modulesContent` with a whole `$edgeAgent` section.
+    Deployment,
+    /// The same with `$schema-template` or createOptions as objects, from which tools make deployments.
+    Template,
+    /// Keys such as `properties.desired.modules.NAME`, laid over another deployment.
+    Layered,
+    /// The createOptions of one module, nothing around it.
+    CreateOptions,
+}
+
+/// What a document would have to be.
+#[derive(Debug, Error)]
+pub enum ManifestError {
+    /// Not JSON.
+    #[error("{error}")]
+    Syntax {
+        /// The text.
+        document: Source,
+        /// What is wrong with it.
+        error: Box<SyntaxError>,
+    },
+    /// JSON, but nothing that IoT Edge deploys.
+    #[error(
+        "{name} is JSON but not an IoT Edge deployment: expected `modulesContent` with `$edgeAgent`, or createOptions with `HostConfig`"
+    )]
+    NotADeployment {
+        /// The name of the text.
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    id: String,
+    system: bool,
+    /// The module's entry, or the root of bare createOptions.
+    node: NodeId,
+    options: Options,
+}
+
+impl Manifest {
+    /// Reads a document of any [`Form`].
+    ///
+    /// # Errors
+    /// The text is not JSON, or not a deployment. createOptions that are not JSON are no error: they spoil their
+    /// module only.
+    pub fn read(source: &Source) -> Result<Self, ManifestError> {
+        let document = Document::parse(source.clone())
+            .map_err(|error| ManifestError::Syntax { document: source.clone(), error })?;
+        let root = document.root();
+        let agent =
+            sections(root).into_iter().find_map(agent_of).map(|(at, layered)| (at.id(), module_nodes(at), layered));
+        let template = root.get("$schema-template").is_some();
+        if let Some((agent, entries, layered)) = agent {
+            return Ok(Self::with_modules(document, agent, entries, layered, template));
+        }
+        if is_create_options(root) {
+            let options = Options::Parsed(root.id());
+            let entry = Entry { id: CREATE_OPTIONS.to_owned(), system: false, node: root.id(), options };
+            return Ok(Self { document, form: Form::CreateOptions, agent: None, modules: vec![entry] });
+        }
+        Err(ManifestError::NotADeployment { name: source.name().to_owned() })
+    }
+
+    fn with_modules(
+        mut document: Document,
+        agent: NodeId,
+        entries: Vec<(String, bool, NodeId)>,
+        layered: bool,
+        template: bool,
+    ) -> Self {
+        let mut objects = false;
+        let modules = entries
+            .into_iter()
+            .map(|(id, system, node)| {
+                let options = Options::read(&mut document, node);
+                objects |= options.is_object_in(&document);
+                Entry { id, system, node, options }
+            })
+            .collect();
+        let form = match (layered, template || objects) {
+            (true, _) => Form::Layered,
+            (false, true) => Form::Template,
+            (false, false) => Form::Deployment,
+        };
+        Self { document, form, agent: Some(agent), modules }
+    }
+
+    /// The text and its nodes.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// Which kind of document it is.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The modules, system modules first, in the order of the document.
+    pub fn modules(&self) -> impl Iterator<Item = Module<'_>> {
+        self.modules.iter().map(|entry| Module { manifest: self, entry })
+    }
+
+    /// The module `id`.
+    pub fn module(&self, id: &str) -> Option<Module<'_>> {
+        self.modules().find(|module| module.id() == id)
+    }
+
+    /// `$edgeAgent` → `properties.desired`.
+    pub fn agent(&self) -> Option<At<'_>> {
+        self.agent.map(|id| self.document.at(id))
+    }
+}
+
+impl Form {
+    /// What it is, for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Form::Deployment => "deployment",
+            Form::Template => "deployment template",
+            Form::Layered => "layered deployment",
+            Form::CreateOptions => "createOptions",
+        }
+    }
+}
+
+/// One module of a [`Manifest`].
+#[derive(Debug, Clone, Copy)]
+pub struct Module<'m> {
+    manifest: &'m Manifest,
+    entry: &'m Entry,
+}
+
+impl<'m> Module<'m> {
+    /// The name in the deployment: `edgeHub`, `imageProcessor`; `createOptions` where only those were given.
+    pub fn id(self) -> &'m str {
+        &self.entry.id
+    }
+
+    /// Whether it is `edgeAgent` or `edgeHub`.
+    pub fn is_system(self) -> bool {
+        self.entry.system
+    }
+
+    /// The deployment.
+    pub fn manifest(self) -> &'m Manifest {
+        self.manifest
+    }
+
+    /// The module's entry, or the root of bare createOptions.
+    pub fn entry(self) -> At<'m> {
+        self.manifest.document.at(self.entry.node)
+    }
+
+    /// How its createOptions read.
+    pub fn options(self) -> &'m Options {
+        &self.entry.options
+    }
+
+    /// The value at `keys` below the createOptions, found without regard to case as the agent finds it:
+    /// `option(&["HostConfig", "Binds"])`. `k8s-experimental` itself is matched exactly (`k8s-translation.md` §2).
+    pub fn option(self, keys: &[&str]) -> Option<At<'m>> {
+        let root = self.manifest.document.at(self.entry.options.root()?);
+        keys.iter().try_fold(root, |at, key| match *key {
+            "k8s-experimental" => at.get(key),
+            key => at.get_ignoring_case(key),
+        })
+    }
+
+    /// The path of `keys` below the createOptions, for an edit: with the spelling that is there, or the usual one.
+    pub fn option_path(self, keys: &[&str]) -> Path {
+        let base = match self.manifest.form {
+            Form::CreateOptions => Path::default(),
+            _ => self.entry().path().key("settings").key("createOptions"),
+        };
+        (0..keys.len()).fold(base, |path, i| {
+            let there = self.option(&keys[..=i]).and_then(At::key);
+            path.key(there.unwrap_or(keys[i]))
+        })
+    }
+
+    /// `settings.image`.
+    pub fn image(self) -> Option<At<'m>> {
+        self.entry().get("settings")?.get("image")
+    }
+
+    /// `HostConfig.Binds`, taken apart.
+    pub fn binds(self) -> Vec<Bind<'m>> {
+        let list = self.option(&["HostConfig", "Binds"]);
+        list.into_iter().flat_map(At::items).filter_map(Bind::read).collect()
+    }
+
+    /// `HostConfig.Mounts`.
+    pub fn mounts(self) -> Vec<Mount<'m>> {
+        let list = self.option(&["HostConfig", "Mounts"]);
+        list.into_iter().flat_map(At::items).map(Mount::read).collect()
+    }
+
+    /// `HostConfig.PortBindings`, one entry for each host port.
+    pub fn port_bindings(self) -> Vec<PortBinding<'m>> {
+        let map = self.option(&["HostConfig", "PortBindings"]);
+        map.into_iter().flat_map(At::members).flat_map(PortBinding::read).collect()
+    }
+
+    /// Environment variables: `env` of the module, then `Env` of the createOptions; where a name stands twice the
+    /// later wins (`k8s-translation.md` §1.4).
+    pub fn env(self) -> Vec<EnvVar<'m>> {
+        let module = (self.manifest.form != Form::CreateOptions).then(|| self.entry().get("env")).flatten();
+        let options = self.option(&["Env"]);
+        let of_module = module.into_iter().flat_map(At::members).map(EnvVar::of_module);
+        of_module.chain(options.into_iter().flat_map(At::items).filter_map(EnvVar::of_options)).collect()
+    }
+}
+
+/// The places where a deployment's sections may hang: at `modulesContent`, below `content` (Azure CLI), under the
+/// 2018 spelling `moduleContent`, or at the root (`corpus.md` quirk 4).
+fn sections(root: At<'_>) -> Vec<At<'_>> {
+    let content = root.get("content");
+    let below = |at: At<'_>| ["modulesContent", "moduleContent"].into_iter().find_map(|key| at.get(key).map(At::id));
+    let found = below(root).or_else(|| content.and_then(below)).map(|id| root.document().at(id));
+    found.into_iter().chain([root]).collect()
+}
+
+/// The desired properties of `$edgeAgent`, and whether they are written as a layered deployment.
+fn agent_of(sections: At<'_>) -> Option<(At<'_>, bool)> {
+    let agent = sections.get("$edgeAgent").filter(|at| at.kind() == Kind::Object)?;
+    Some(agent.get("properties.desired").map_or((agent, true), |desired| (desired, false)))
+}
+
+/// Module id, whether it is a system module, and its entry.
+fn module_nodes(agent: At<'_>) -> Vec<(String, bool, NodeId)> {
+    let mut seen = BTreeSet::new();
+    let mut modules = Vec::new();
+    for (section, system) in [("systemModules", true), ("modules", false)] {
+        let layered = format!("properties.desired.{section}");
+        for member in agent.members() {
+            let Some(key) = member.key() else { continue };
+            if key == section || key == layered {
+                modules
+                    .extend(member.members().filter_map(|entry| Some((entry.key()?.to_owned(), system, entry.id()))));
+            } else if let Some(id) = key.strip_prefix(&layered).and_then(|rest| rest.strip_prefix('.')) {
+                modules.push((id.to_owned(), system, member.id()));
+            }
+        }
+    }
+    // Where a module stands twice the agent's parser takes the last one.
+    modules.reverse();
+    modules.retain(|(id, system, _)| seen.insert((id.clone(), *system)));
+    modules.reverse();
+    modules
+}
+
+/// Whether `root` looks like what goes into createOptions: at least one of its well-known keys, or `{}`.
+fn is_create_options(root: At<'_>) -> bool {
+    const KEYS: [&str; 10] = [
+        "HostConfig",
+        "Env",
+        "ExposedPorts",
+        "Cmd",
+        "Entrypoint",
+        "NetworkingConfig",
+        "Labels",
+        "WorkingDir",
+        "User",
+        "Hostname",
+    ];
+    let empty = root.kind() == Kind::Object && root.members().len() == 0;
+    empty
+        || root.members().any(|member| {
+            member.key().is_some_and(|key| {
+                key == "k8s-experimental" || KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
+            })
+        })
+}

@@ -1,0 +1,57 @@
+//! The rules for people: their list and their pages.
+
+use std::fmt::Write;
+
+use crate::engine::Rule;
+use crate::finding::Safety;
+
+/// All rules, one a line.
+pub fn table(rules: &[&Rule]) -> String {
+    let width = rules.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
+    let mut out = String::new();
+    for rule in rules {
+        let _ = writeln!(
+            out,
+            "{:width$}  {:6}  {:4}  {:23}  {}",
+            rule.id,
+            rule.severity.word(),
+            safety(rule.fix),
+            rule.codes.join(" "),
+            rule.title(),
+        );
+    }
+    out
+}
+
+/// The page of a rule with what it declares.
+pub fn page(rule: &Rule) -> String {
+    let targets: Vec<&str> = rule.targets.iter().map(|target| target.word()).collect();
+    let body = rule.page.lines().map(|line| line.strip_prefix(' ').unwrap_or(line));
+    // The tags of examples are for the test that runs them.
+    let body = body.map(|line| if line.starts_with("```json,") { "```json" } else { line });
+    let mut lines = body.skip_while(|line| line.is_empty());
+    let mut out = String::new();
+    let _ = writeln!(out, "{}\n", lines.next().unwrap_or_default());
+    let _ = writeln!(
+        out,
+        "`{}` · {} · severity {} · fix {} · targets {}",
+        rule.id,
+        rule.codes.join(", "),
+        rule.severity.word(),
+        safety(rule.fix),
+        targets.join(", "),
+    );
+    for line in lines {
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = writeln!(out, "\n## Source\n\n{}.", rule.source.trim_end_matches('.'));
+    out
+}
+
+fn safety(safety: Safety) -> &'static str {
+    match safety {
+        Safety::Safe => "safe",
+        Safety::Ask => "ask",
+        Safety::None => "none",
+    }
+}

@@ -1,0 +1,236 @@
+//! What an evaluation came to: an [`Outcome`] for every rule and subject, so that "could not check" is never "passed".
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::evidence::Why;
+use crate::finding::{Finding, Level, Safety, Severity};
+use crate::target::Target;
+
+/// What an outcome is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// The deployment as a whole.
+    Deployment,
+    /// One module, by its id.
+    Module(String),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Deployment => f.write_str("deployment"),
+            Subject::Module(id) => write!(f, "module {id}"),
+        }
+    }
+}
+
+/// How one rule ended for one subject.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// There was something to judge, and it is well.
+    Pass,
+    /// It is not well; never empty.
+    Fail(Vec<Finding>),
+    /// The rule has nothing to say here: another platform, nothing of its kind.
+    NotApplicable,
+    /// What the rule needs is not known.
+    NotEvaluated(Why),
+    /// The rule panicked: a fault of ours, reported as such.
+    Broken(String),
+}
+
+/// One line of the ledger.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// The rows of the catalogue that it covers.
+    pub codes: &'static [&'static str],
+    /// The severity that the rule declares; a finding may carry another one.
+    pub severity: Severity,
+    /// What it was about.
+    pub subject: Subject,
+    /// What kind of evidence it rests on.
+    pub level: Level,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Every evaluation of one snapshot, in the order of the rules and, within a rule, of the document.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What it was judged for.
+    pub target: Target,
+    /// The ledger.
+    pub evaluations: Vec<Evaluation>,
+}
+
+/// How many evaluations ended in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Ledger {
+    /// [`Outcome::Pass`]
+    pub passed: usize,
+    /// [`Outcome::Fail`]
+    pub failed: usize,
+    /// [`Outcome::NotApplicable`]
+    pub not_applicable: usize,
+    /// [`Outcome::NotEvaluated`]
+    pub not_evaluated: usize,
+    /// [`Outcome::Broken`]
+    pub broken: usize,
+}
+
+/// How many findings there are of which kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// [`Severity::Block`]
+    pub block: usize,
+    /// [`Severity::Silent`]
+    pub silent: usize,
+    /// [`Severity::Warn`]
+    pub warn: usize,
+    /// [`Severity::Info`]
+    pub info: usize,
+    /// Findings with a fix that may be applied without asking.
+    pub fixable: usize,
+}
+
+/// The answer to "is it well?" at a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Nothing at or above the threshold.
+    Pass,
+    /// Nothing failed, but something that was required could not be judged, or a rule broke.
+    Unknown,
+    /// A finding at or above the threshold.
+    Fail,
+}
+
+/// How a module, or all of them, stands on the way to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Nothing worse than info.
+    Ready,
+    /// Something required could not be judged.
+    Unknown,
+    /// A warning, or something silently wrong.
+    Degraded,
+    /// Something that keeps it from coming up.
+    Blocked,
+}
+
+impl Health {
+    /// The word in reports and twins.
+    pub fn word(self) -> &'static str {
+        match self {
+            Health::Ready => "ready",
+            Health::Unknown => "unknown",
+            Health::Degraded => "degraded",
+            Health::Blocked => "blocked",
+        }
+    }
+}
+
+impl Report {
+    /// Every finding with its evaluation, in the order of the ledger.
+    pub fn findings(&self) -> impl Iterator<Item = (&Evaluation, &Finding)> {
+        self.evaluations.iter().flat_map(|evaluation| evaluation.findings().iter().map(move |f| (evaluation, f)))
+    }
+
+    /// Counts of findings.
+    pub fn summary(&self) -> Summary {
+        self.findings().fold(Summary::default(), |mut summary, (_, finding)| {
+            match finding.severity {
+                Severity::Block => summary.block += 1,
+                Severity::Silent => summary.silent += 1,
+                Severity::Warn => summary.warn += 1,
+                Severity::Info => summary.info += 1,
+            }
+            let safe = finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe);
+            summary.fixable += usize::from(safe);
+            summary
+        })
+    }
+
+    /// Counts of outcomes.
+    pub fn ledger(&self) -> Ledger {
+        self.evaluations.iter().fold(Ledger::default(), |mut ledger, evaluation| {
+            match evaluation.outcome {
+                Outcome::Pass => ledger.passed += 1,
+                Outcome::Fail(_) => ledger.failed += 1,
+                Outcome::NotApplicable => ledger.not_applicable += 1,
+                Outcome::NotEvaluated(_) => ledger.not_evaluated += 1,
+                Outcome::Broken(_) => ledger.broken += 1,
+            }
+            ledger
+        })
+    }
+
+    /// Whether the report passes at `threshold`. What nobody was asked for is not required.
+    pub fn status(&self, threshold: Severity) -> Status {
+        let status = |evaluation: &Evaluation| match &evaluation.outcome {
+            Outcome::Fail(findings) if findings.iter().any(|f| f.severity.rank() >= threshold.rank()) => Status::Fail,
+            Outcome::NotEvaluated(why) if why.expected && evaluation.severity.rank() >= threshold.rank() => {
+                Status::Unknown
+            }
+            Outcome::Broken(_) => Status::Unknown,
+            _ => Status::Pass,
+        };
+        self.evaluations.iter().map(status).max().unwrap_or(Status::Pass)
+    }
+
+    /// How `subject` stands, with the rule that decides it.
+    pub fn health(&self, subject: &Subject) -> (Health, Option<&'static str>) {
+        let of_subject = self.evaluations.iter().filter(|evaluation| evaluation.subject == *subject);
+        of_subject.fold((Health::Ready, None), |worst, evaluation| {
+            let health = evaluation.health();
+            if health > worst.0 { (health, Some(evaluation.rule)) } else { worst }
+        })
+    }
+
+    /// How the worst subject stands.
+    pub fn overall_health(&self) -> Health {
+        self.evaluations.iter().map(Evaluation::health).max().unwrap_or(Health::Ready)
+    }
+}
+
+impl Evaluation {
+    /// The findings, if it failed.
+    pub fn findings(&self) -> &[Finding] {
+        match &self.outcome {
+            Outcome::Fail(findings) => findings,
+            _ => &[],
+        }
+    }
+
+    fn health(&self) -> Health {
+        let of_finding = |finding: &Finding| match (finding.severity, finding.when) {
+            (Severity::Block, None) => Health::Blocked,
+            (Severity::Block, Some(_)) | (Severity::Silent | Severity::Warn, _) => Health::Degraded,
+            (Severity::Info, _) => Health::Ready,
+        };
+        match &self.outcome {
+            Outcome::Fail(findings) => findings.iter().map(of_finding).max().unwrap_or(Health::Ready),
+            Outcome::NotEvaluated(why) if why.expected => Health::Unknown,
+            Outcome::Broken(_) => Health::Unknown,
+            _ => Health::Ready,
+        }
+    }
+}
+
+impl Summary {
+    /// The counts of both.
+    #[must_use]
+    pub fn and(self, other: Summary) -> Summary {
+        Summary {
+            block: self.block + other.block,
+            silent: self.silent + other.silent,
+            warn: self.warn + other.warn,
+            info: self.info + other.info,
+            fixable: self.fixable + other.fixable,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The rules. One file each: its page, its check, its fix. Adding one is a file, a fixture folder
+//! (`fixtures/rules/<id>/`) and a word in the registry below.
+
+use crate::engine::Rule;
+
+/// Declares a rule: the doc comment is its page, then come the fields of [`Rule`].
+macro_rules! rule {
+    ($(#[doc = $page:literal])* $($field:ident : $value:expr),* $(,)?) => {
+        $(#[doc = $page])*
+        pub static RULE: $crate::engine::Rule = $crate::engine::Rule {
+            page: concat!($($page, "\n"),*),
+            $($field: $value),*
+        };
+    };
+}
+
+/// Makes the modules and the list of all rules, in the order of reports.
+macro_rules! registry {
+    ($($family:ident { $($rule:ident)* })*) => {
+        $(pub mod $family {
+            //! Rules of one family, a file each.
+            $(
+                #[doc = concat!("See [`RULE`](", stringify!($rule), "::RULE).")]
+                pub mod $rule;
+            )*
+        })*
+
+        /// Every rule.
+        pub static ALL: &[&Rule] = &[$($(&$family::$rule::RULE),*),*];
+    };
+}
+
+registry! {
+    storage { share_bind }
+    compute { wireserver }
+    options { syntax }
+}
+
+/// The rule that answers to `name`: an id or a code, in any case.
+pub fn find(name: &str) -> Option<&'static Rule> {
+    ALL.iter().copied().find(|rule| rule.answers_to(name))
+}

@@ -1,0 +1,72 @@
+use serde_json::json;
+
+use crate::engine::{Check, Context, Need, Verdict};
+use crate::finding::{Finding, Fix, Safety, Severity};
+use crate::manifest::{Bind, Module};
+use crate::target::Platform;
+
+/// Where the FPGA device mounts its shares on the host (ASE-FPGA sample; `corpus.md`, real FPGA manifests).
+const SHARES: &str = "/home/hcsshares/";
+
+rule! {
+    /// # Share bound by its host path
+    ///
+    /// On the FPGA device a share is mounted on the host at `/home/hcsshares/<share>`, and modules bind that path.
+    /// The GPU device has no such path. Kubernetes makes an **empty directory** in its place and the module runs,
+    /// looking healthy: its input never arrives, and its output stays on the node where nobody looks.
+    ///
+    /// ## Example
+    ///
+    /// ```json,fails
+    /// { "HostConfig": { "Binds": ["/home/hcsshares/input:/home/input"] } }
+    /// ```
+    ///
+    /// ## Use instead
+    ///
+    /// A mount of type `volume` whose source is the name of the share. The share must exist on the GPU device, made
+    /// with "Use the share with Edge compute".
+    ///
+    /// ```json,passes
+    /// { "HostConfig": { "Mounts": [{ "Type": "volume", "Source": "input", "Target": "/home/input" }] } }
+    /// ```
+    ///
+    /// ## Fix
+    ///
+    /// Safe for a whole share. A path below a share needs a person: a volume mount has no sub-path, so the module
+    /// sees the whole share unless the sub-path is written as a `volumeMounts` entry of `k8s-experimental.volumes`.
+    /// A read-only bind becomes a mount that can be written: the claim for a read-only one would ask for a mode that
+    /// the share's volume does not have, and never be bound (STO-007).
+    id: "storage-share-bind",
+    codes: &["STO-001"],
+    severity: Severity::Silent,
+    fix: Safety::Safe,
+    needs: &[Need::CreateOptions],
+    targets: &[Platform::AseK8s, Platform::AseVm],
+    seed: &["storage.volume-mounts", "storage.no-binds", "storage.persistent-is-volume", "storage.source-is-share"],
+    source: "ASE-FPGA sample; seed, Storage; K8S-TR PodSpec volumes; empty directory observed on Kubernetes 1.20",
+    check: Check::Module(check),
+}
+
+fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+    Verdict::each(module.binds(), |bind| {
+        let path = bind.source.strip_prefix(SHARES)?.trim_end_matches('/');
+        let (share, below) = path.split_once('/').map_or((path, None), |(share, below)| (share, Some(below)));
+        let finding =
+            Finding::new(Severity::Silent, format!("share `{share}` is bound by its path on the FPGA device"))
+                .at(bind.source_span(), "this path does not exist on the GPU device")
+                .because("the module gets an empty directory and runs as if all were well");
+        Some(finding.fix(match below {
+            None => volume(module, &bind, share),
+            Some(below) => Fix::ask(format!(
+                "mount the share `{share}` as a volume and decide how the module finds `{below}` in it"
+            )),
+        }))
+    })
+}
+
+fn volume(module: Module<'_>, bind: &Bind<'_>, share: &str) -> Fix {
+    Fix::safe(format!("mount the share `{share}` as a volume")).remove(bind.at.path()).append(
+        module.option_path(&["HostConfig", "Mounts"]),
+        json!({ "Type": "volume", "Source": share, "Target": bind.target }),
+    )
+}

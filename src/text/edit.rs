@@ -1,0 +1,308 @@
+//! Symbolic edits made concrete: only the bytes that must change do, so comments, order and layout stay.
+
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::path::{Path, Step};
+use super::syntax::{Source, SyntaxError};
+use super::tree::{At, Document, Kind};
+use super::write::{by_hand, quoted};
+
+/// A change to a document, on paths of the document as it was read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub enum Edit {
+    /// Puts `value` at `path`; replaces what is there, makes the objects on the way that are missing.
+    Set {
+        /// Where.
+        #[serde(serialize_with = "path_text")]
+        path: Path,
+        /// What.
+        value: Value,
+    },
+    /// Adds `value` to the end of the array at `path`, which is made if it is missing.
+    Append {
+        /// The array.
+        #[serde(serialize_with = "path_text")]
+        path: Path,
+        /// The new element.
+        value: Value,
+    },
+    /// Removes the member or element at `path`, and the object or array around it if that becomes empty.
+    Remove {
+        /// What to remove.
+        #[serde(serialize_with = "path_text")]
+        path: Path,
+    },
+    /// Gives the member at `path` another key.
+    Rename {
+        /// The member.
+        #[serde(serialize_with = "path_text")]
+        path: Path,
+        /// Its new key.
+        key: String,
+    },
+}
+
+fn path_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(path)
+}
+
+/// An edit that does not fit the document.
+#[derive(Debug, Error)]
+pub enum EditError {
+    /// The path leads nowhere, or through a value that is neither object nor array.
+    #[error("{path} does not lead to a value that can be changed")]
+    NoSuchPlace {
+        /// The path as it was asked for.
+        path: Path,
+    },
+    /// Two edits want different things at one place.
+    #[error("two changes meet at {path}")]
+    Conflict {
+        /// The place.
+        path: Path,
+    },
+    /// The edited text is not JSON any more: an internal error, nothing is changed.
+    #[error("internal error: the edited text does not parse: {0}")]
+    Broken(#[from] Box<SyntaxError>),
+}
+
+/// Applies `edits` to the text of `source`; paths mean the text as it is before any of them.
+///
+/// # Errors
+/// An edit does not fit, or two of them meet. Nothing is applied then.
+pub fn apply(source: &Source, edits: &[Edit]) -> Result<String, EditError> {
+    conflicts(edits)?;
+    // Whatever takes away comes last and from the end, so that every path still means what it meant.
+    let (mut removals, mut order): (Vec<&Edit>, Vec<&Edit>) =
+        edits.iter().partition(|edit| matches!(edit, Edit::Remove { .. }));
+    removals.sort_by(|a, b| compare(b.path(), a.path()));
+    order.extend(removals);
+    let mut text = source.text().to_owned();
+    for edit in order {
+        let document = Document::parse(Source::new(source.name(), text.as_str()))?;
+        text = splice(&document, edit)?;
+    }
+    Document::parse(Source::new(source.name(), text.as_str()))?;
+    Ok(text)
+}
+
+impl Edit {
+    /// Where the edit works.
+    pub fn path(&self) -> &Path {
+        match self {
+            Edit::Set { path, .. } | Edit::Append { path, .. } | Edit::Remove { path } | Edit::Rename { path, .. } => {
+                path
+            }
+        }
+    }
+
+    /// The same edit with its path below `prefix`, or `None` if it works elsewhere.
+    pub fn below(&self, prefix: &Path) -> Option<Edit> {
+        let mut edit = self.clone();
+        let (Edit::Set { path, .. } | Edit::Append { path, .. } | Edit::Remove { path } | Edit::Rename { path, .. }) =
+            &mut edit;
+        *path = path.below(prefix)?;
+        Some(edit)
+    }
+}
+
+fn conflicts(edits: &[Edit]) -> Result<(), EditError> {
+    for (i, a) in edits.iter().enumerate() {
+        for b in &edits[i + 1..] {
+            let both_append = matches!((a, b), (Edit::Append { .. }, Edit::Append { .. }));
+            let removes = matches!(a, Edit::Remove { .. }) && b.path().below(a.path()).is_some()
+                || matches!(b, Edit::Remove { .. }) && a.path().below(b.path()).is_some();
+            if a != b && !both_append && (removes || a.path() == b.path()) {
+                return Err(EditError::Conflict { path: a.path().clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Document order as far as paths show it: indices by number, keys by name.
+fn compare(a: &Path, b: &Path) -> std::cmp::Ordering {
+    let rank = |step: &Step| match step {
+        Step::Index(index) => (0, *index, String::new()),
+        Step::Key(key) => (1, 0, key.clone()),
+    };
+    a.steps().iter().map(rank).cmp(b.steps().iter().map(rank))
+}
+
+fn splice(document: &Document, edit: &Edit) -> Result<String, EditError> {
+    let nowhere = || EditError::NoSuchPlace { path: edit.path().clone() };
+    match edit {
+        Edit::Set { path, value } => set(document, path, value).ok_or_else(nowhere),
+        Edit::Append { path, value } => match document.find(path) {
+            Some(array) if array.kind() == Kind::Array => Ok(insert(document, array, None, value)),
+            Some(_) => Err(nowhere()),
+            None => set(document, path, &Value::from(vec![value.clone()])).ok_or_else(nowhere),
+        },
+        Edit::Remove { path } => Ok(remove(document, document.find(path).ok_or_else(nowhere)?)),
+        Edit::Rename { path, key } => {
+            let at = document.find(path).filter(|at| at.key().is_some()).ok_or_else(nowhere)?;
+            Ok(replace(document, range(document, at.key_span()), &quoted(key)))
+        }
+    }
+}
+
+fn set(document: &Document, path: &Path, value: &Value) -> Option<String> {
+    if let Some(at) = document.find(path) {
+        let indent = indent_of(document, range(document, at.span()).start);
+        let text = by_hand(value, &indent, &unit(document));
+        return Some(replace(document, range(document, at.span()), &text));
+    }
+    // The deepest value that is there must be an object; what is missing below it is made in one go.
+    let steps = path.steps();
+    let depth = (0..steps.len()).rev().find(|n| document.find(&Path::new(steps[..*n].to_vec())).is_some())?;
+    let parent = document.find(&Path::new(steps[..depth].to_vec()))?;
+    let Step::Key(key) = &steps[depth] else { return None };
+    let value = steps[depth + 1..].iter().rev().try_fold(value.clone(), |value, step| match step {
+        Step::Key(key) => Some(Value::Object([(key.clone(), value)].into_iter().collect())),
+        Step::Index(0) => Some(Value::Array(vec![value])),
+        Step::Index(_) => None,
+    })?;
+    (parent.kind() == Kind::Object).then(|| insert(document, parent, Some(key), &value))
+}
+
+/// Adds a member or an element after the last one, laid out like it.
+fn insert(document: &Document, parent: At<'_>, key: Option<&str>, value: &Value) -> String {
+    let text = document.source().text();
+    let whole = range(document, parent.span());
+    let last = if parent.kind() == Kind::Array { parent.items().next_back() } else { parent.members().next_back() };
+    let label = key.map(|key| format!("{}: ", quoted(key))).unwrap_or_default();
+    let Some(last) = last else {
+        let value = by_hand(value, &indent_of(document, whole.start), &unit(document));
+        let filled = if key.is_some() { format!("{{ {label}{value} }}") } else { format!("[{value}]") };
+        return replace(document, whole, &filled);
+    };
+    let last = range(document, last.member_span());
+    let indent = indent_of(document, last.start);
+    let own_line = text[whole.start..last.start].contains('\n');
+    let value = by_hand(value, &indent, &unit(document));
+    let after_comma = text[last.end..whole.end].trim_start().starts_with(',');
+    let at = if after_comma { last.end + text[last.end..].find(',').map_or(0, |i| i + 1) } else { last.end };
+    let comma = if after_comma { "" } else { "," };
+    let gap = if own_line { format!("{}{indent}", newline(text)) } else { " ".to_owned() };
+    replace(document, at..at, &format!("{comma}{gap}{label}{value}"))
+}
+
+fn remove(document: &Document, at: At<'_>) -> String {
+    let siblings: Vec<At<'_>> = match at.parent() {
+        Some(parent) if parent.kind() == Kind::Array => parent.items().collect(),
+        Some(parent) => parent.members().collect(),
+        None => return String::new(),
+    };
+    let own = range(document, at.member_span());
+    let index = siblings.iter().position(|sibling| sibling.id() == at.id()).unwrap_or_default();
+    if let Some(next) = siblings.get(index + 1) {
+        return replace(document, own.start..range(document, next.member_span()).start, "");
+    }
+    if index > 0 {
+        return replace(document, range(document, siblings[index - 1].member_span()).end..own.end, "");
+    }
+    match at.parent() {
+        Some(parent) if parent.parent().is_some() => remove(document, parent),
+        Some(parent) => replace(document, range(document, parent.span()), if at.key().is_some() { "{}" } else { "[]" }),
+        None => String::new(),
+    }
+}
+
+fn range(document: &Document, span: super::Span) -> std::ops::Range<usize> {
+    let ranges = document.ranges(span);
+    ranges.first().map_or(0, |r| r.start)..ranges.last().map_or(0, |r| r.end)
+}
+
+fn replace(document: &Document, range: std::ops::Range<usize>, with: &str) -> String {
+    let text = document.source().text();
+    [&text[..range.start], with, &text[range.end..]].concat()
+}
+
+/// The blanks at the start of the line of `offset`.
+fn indent_of(document: &Document, offset: usize) -> String {
+    let text = document.source().text();
+    let start = text[..offset].rfind('\n').map_or(0, |i| i + 1);
+    text[start..].chars().take_while(|c| *c == ' ' || *c == '\t').collect()
+}
+
+/// One level of indentation of this document: what its members have more than its last line.
+fn unit(document: &Document) -> String {
+    let whole = range(document, document.root().span());
+    let first = document.root().members().next().map(|member| range(document, member.member_span()).start);
+    let inner = first.map(|at| indent_of(document, at)).unwrap_or_default();
+    let outer = indent_of(document, whole.end.saturating_sub(1));
+    let unit = inner.strip_prefix(&outer).unwrap_or_default();
+    if unit.is_empty() { "  ".to_owned() } else { unit.to_owned() }
+}
+
+fn newline(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn path(text: &str) -> Path {
+        text.split('/').fold(Path::default(), |path, step| match step.parse() {
+            Ok(index) => path.index(index),
+            Err(_) => path.key(step),
+        })
+    }
+
+    fn edited(text: &str, edits: &[Edit]) -> String {
+        apply(&Source::new("t", text), edits).unwrap()
+    }
+
+    #[test]
+    fn a_bind_moves_to_mounts_and_the_empty_list_goes() {
+        let text =
+            "{\n  // keep me\n  \"HostConfig\": {\n    \"Binds\": [\"/a:/b\"],\n    \"Privileged\": true\n  }\n}\n";
+        let edits = [
+            Edit::Remove { path: path("HostConfig/Binds/0") },
+            Edit::Append {
+                path: path("HostConfig/Mounts"),
+                value: json!({"Type": "bind", "Source": "/a", "Target": "/b"}),
+            },
+        ];
+        assert_eq!(
+            edited(text, &edits),
+            "{\n  // keep me\n  \"HostConfig\": {\n    \"Privileged\": true,\n    \"Mounts\": [{ \"Type\": \"bind\", \"Source\": \"/a\", \"Target\": \"/b\" }]\n  }\n}\n"
+        );
+    }
+
+    #[test]
+    fn removals_mean_the_document_as_it_was() {
+        let edits = [Edit::Remove { path: path("a/0") }, Edit::Remove { path: path("a/2") }];
+        assert_eq!(edited(r#"{"a": [1, 2, 3]}"#, &edits), r#"{"a": [2]}"#);
+    }
+
+    #[test]
+    fn missing_parents_are_made() {
+        let edits = [Edit::Set { path: path("k8s-experimental/strategy/type"), value: json!("Recreate") }];
+        assert_eq!(edited("{}", &edits), r#"{ "k8s-experimental": { "strategy": { "type": "Recreate" } } }"#);
+    }
+
+    #[test]
+    fn a_trailing_comma_is_not_doubled() {
+        let edits = [Edit::Set { path: path("b"), value: json!(1) }];
+        assert_eq!(edited("{\n\t\"a\": 0,\n}", &edits), "{\n\t\"a\": 0,\n\t\"b\": 1\n}");
+    }
+
+    #[test]
+    fn changes_that_meet_are_refused() {
+        let edits = [Edit::Remove { path: path("a") }, Edit::Set { path: path("a/b"), value: json!(1) }];
+        let error = apply(&Source::new("t", r#"{"a": {"b": 0}}"#), &edits).unwrap_err();
+        assert!(error.to_string().contains("two changes meet"), "{error}");
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_an_error() {
+        let edits = [Edit::Remove { path: path("x") }];
+        assert!(matches!(apply(&Source::new("t", "{}"), &edits), Err(EditError::NoSuchPlace { .. })));
+    }
+}

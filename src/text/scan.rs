@@ -1,0 +1,107 @@
+//! One pass over raw text before it is parsed: how deep it nests, which brackets stay open, and where a surrogate
+//! escape stands alone. Tolerates anything; judging is the parser's.
+
+/// What one pass over a text shows.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The deepest nesting of `{` and `[`, and where it is first reached.
+    pub(super) depth: usize,
+    pub(super) deepest_at: usize,
+    /// Offsets of the `{` and `[` that are never closed, outermost first.
+    pub(super) open: Vec<usize>,
+    /// Offsets of `\uD8xx` escapes: a pair may be whole or cut, the tree decodes them itself.
+    pub(super) surrogates: Vec<usize>,
+    /// Where a string was still open at the end.
+    pub(super) open_string: Option<usize>,
+}
+
+/// Scans `text` as JSON with comments.
+pub(super) fn scan(text: &str) -> Scan {
+    let bytes = text.as_bytes();
+    let mut scan = Scan::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                let Some(end) = string_end(bytes, at, &mut scan.surrogates) else {
+                    scan.open_string = Some(at);
+                    return scan;
+                };
+                at = end;
+                continue;
+            }
+            b'/' if bytes.get(at + 1) == Some(&b'/') => {
+                at = text[at..].find('\n').map_or(bytes.len(), |i| at + i);
+                continue;
+            }
+            b'/' if bytes.get(at + 1) == Some(&b'*') => {
+                at = text[at + 2..].find("*/").map_or(bytes.len(), |i| at + i + 4);
+                continue;
+            }
+            b'{' | b'[' => {
+                scan.open.push(at);
+                if scan.open.len() > scan.depth {
+                    scan.depth = scan.open.len();
+                    scan.deepest_at = at;
+                }
+            }
+            b'}' | b']' => {
+                let opener = if bytes[at] == b'}' { b'{' } else { b'[' };
+                // A bracket of the other kind closes nothing: the parser says so at that place.
+                if scan.open.last().is_some_and(|open| bytes[*open] == opener) {
+                    scan.open.pop();
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    scan
+}
+
+/// The offset after the closing quote of the string that starts at `start`.
+fn string_end(bytes: &[u8], start: usize, surrogates: &mut Vec<usize>) -> Option<usize> {
+    let mut at = start + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => return Some(at + 1),
+            b'\\' => {
+                let is_surrogate = matches!(
+                    bytes.get(at + 1..at + 4),
+                    Some([b'u', b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F'])
+                );
+                if is_surrogate && bytes.get(at + 4..at + 6).is_some_and(|rest| rest.iter().all(u8::is_ascii_hexdigit))
+                {
+                    surrogates.push(at);
+                }
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_in_strings_and_comments_do_not_count() {
+        let scan = scan(
+            r#"{ "a{": "}\"", // {
+            /* [ */ "b": [1] }"#,
+        );
+        assert_eq!((scan.depth, scan.open.len()), (2, 0));
+    }
+
+    #[test]
+    fn open_brackets_are_listed_from_the_outside() {
+        assert_eq!(scan(r#"{"a": [{"b": 1"#).open, [0, 6, 7]);
+    }
+
+    #[test]
+    fn surrogate_escapes_are_found() {
+        assert_eq!(scan(r#""x\ud83d\\ud83d""#).surrogates, [2]);
+    }
+}

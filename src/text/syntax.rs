@@ -1,0 +1,236 @@
+//! What is wrong with a text that is not JSON, said at the place where a person has to put the cursor.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use jsonc_parser::errors::{ParseError, ParseErrorKind};
+
+use super::lines::{Lines, Position};
+use super::scan::Scan;
+
+/// A named text and its lines.
+#[derive(Debug, Clone)]
+pub struct Source {
+    name: Arc<str>,
+    text: Arc<str>,
+    lines: Arc<Lines>,
+}
+
+impl Source {
+    /// A text as it was read; `name` is shown to people (a file name, `<stdin>`).
+    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        let lines = Arc::new(Lines::of(&text));
+        Self { name: name.into(), text, lines }
+    }
+
+    /// The name shown to people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The whole text, byte order mark included.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
+    /// Line and column of byte `offset`.
+    pub fn position(&self, offset: usize) -> Position {
+        self.lines.position(&self.text, offset)
+    }
+}
+
+/// A text that is not JSON: one error, one place.
+#[derive(Debug, Clone)]
+pub struct SyntaxError {
+    /// What is wrong, with the line and column of everything it speaks of.
+    pub message: String,
+    /// The bytes of the file at fault.
+    pub at: Vec<Range<usize>>,
+    /// Other places worth seeing.
+    pub notes: Vec<SyntaxNote>,
+    /// The way out, where one is known.
+    pub help: Option<String>,
+}
+
+/// A second place of a [`SyntaxError`].
+#[derive(Debug, Clone)]
+pub struct SyntaxNote {
+    /// The bytes of the file.
+    pub at: Vec<Range<usize>>,
+    /// What is there.
+    pub label: String,
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SyntaxError {}
+
+/// Translates offsets of the text that was parsed (perhaps decoded out of strings) to the file.
+pub(super) struct Places<'a> {
+    pub(super) file: &'a Source,
+    pub(super) map: &'a dyn Fn(Range<usize>) -> Vec<Range<usize>>,
+}
+
+impl Places<'_> {
+    fn position(&self, offset: usize) -> Position {
+        let outer = (self.map)(offset..offset).first().map_or(self.file.text().len(), |range| range.start);
+        self.file.position(outer)
+    }
+}
+
+/// The error of a text longer than `limit` bytes.
+pub(super) fn too_long(bytes: usize, limit: usize) -> SyntaxError {
+    SyntaxError {
+        message: format!("the text has {bytes} bytes, more than {limit} are not read"),
+        at: Vec::new(),
+        notes: Vec::new(),
+        help: Some("a deployment has a few hundred kilobytes at most: this is not one".to_owned()),
+    }
+}
+
+/// The error of nesting deeper than `limit`.
+pub(super) fn too_deep(scan: &Scan, limit: usize, places: &Places<'_>) -> SyntaxError {
+    SyntaxError {
+        message: format!("brackets nest {} deep, more than {limit} are not read", scan.depth),
+        at: (places.map)(scan.deepest_at..scan.deepest_at + 1),
+        notes: Vec::new(),
+        help: Some("a deployment nests about 12 deep: this is not one".to_owned()),
+    }
+}
+
+/// The error of a text without a value.
+pub(super) fn empty(text: &str, places: &Places<'_>) -> SyntaxError {
+    SyntaxError {
+        message: "there is no JSON here, the text is empty".to_owned(),
+        at: (places.map)(text.len()..text.len()),
+        notes: Vec::new(),
+        help: None,
+    }
+}
+
+/// Says what `error` means for a person, from the text, its brackets and the parser's verdict.
+pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Places<'_>) -> SyntaxError {
+    let fragment = is_fragment(text);
+    let missing = missing_brackets(text, scan, places);
+    let range = error.range();
+    let found = found(text, range.start);
+    let mut help = None;
+    let (message, at) = if fragment {
+        // The rest of what is wrong is only worth saying once the fragment is whole.
+        let mut message = "this is a fragment, wrap it in `{ }`".to_owned();
+        if let Some(missing) = &missing {
+            message = format!("{message}; {missing}");
+        }
+        help = Some("paste the whole createOptions object, from its first `{` to its last `}`".to_owned());
+        let start = text.len() - text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).len();
+        (message, start..start + 1)
+    } else if let Some(string) = scan.open_string {
+        ("this string is never closed".to_owned(), string..string + 1)
+    } else if let Some(missing) = missing.filter(|_| at_end(text, range.end) || is_unterminated(error.kind())) {
+        let open = scan.open[0];
+        (missing, open..open + 1)
+    } else {
+        let (message, hint) = plain(error.kind(), &found);
+        help = hint;
+        (message, range.start..range.end.max(range.start))
+    };
+    let notes = scan
+        .open
+        .iter()
+        .filter(|open| !at.contains(open))
+        .take(3)
+        .map(|open| SyntaxNote { at: (places.map)(*open..*open + 1), label: "opened here, never closed".to_owned() })
+        .collect();
+    SyntaxError { message, at: (places.map)(at), notes, help }
+}
+
+/// `one `}` missing, object opened at 1:1`, or the same for several.
+fn missing_brackets(text: &str, scan: &Scan, places: &Places<'_>) -> Option<String> {
+    let (&last, _) = scan.open.split_last()?;
+    let (what, closer) = if text.as_bytes()[last] == b'{' { ("object", '}') } else { ("array", ']') };
+    let place = places.position(last);
+    let after = key_before(text, last).map(|key| format!(" after `{key}:`")).unwrap_or_default();
+    Some(match scan.open.len() {
+        1 => format!("one `{closer}` missing, {what} opened at {place}{after}"),
+        n => format!("{n} closing brackets missing, the innermost {what} opened at {place}{after}"),
+    })
+}
+
+/// The quoted key whose value starts at `offset`.
+fn key_before(text: &str, offset: usize) -> Option<&str> {
+    let before = text[..offset].trim_end().strip_suffix(':')?.trim_end();
+    let start = before.strip_suffix('"')?.rfind('"')?;
+    Some(&before[start..])
+}
+
+/// Whether the text starts with `"key":`, so that it is the inside of an object.
+fn is_fragment(text: &str) -> bool {
+    let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    let Some(rest) = text.strip_prefix('"') else { return false };
+    rest.find('"').is_some_and(|end| rest[end + 1..].trim_start().starts_with(':'))
+}
+
+fn at_end(text: &str, offset: usize) -> bool {
+    text.get(offset..).is_none_or(|rest| rest.trim().is_empty())
+}
+
+fn is_unterminated(kind: &ParseErrorKind) -> bool {
+    matches!(kind, ParseErrorKind::UnterminatedObject | ParseErrorKind::UnterminatedArray)
+}
+
+/// The token at `offset`, for a message.
+fn found(text: &str, offset: usize) -> String {
+    let rest = text.get(offset..).unwrap_or_default();
+    let end = rest.find(|c: char| c.is_whitespace() || ",:{}[]\"".contains(c)).unwrap_or(rest.len()).max(1);
+    match rest.chars().next() {
+        None => "the end of the text".to_owned(),
+        Some('"') => "a string".to_owned(),
+        Some(c) => format!("`{}`", rest.get(..end).unwrap_or(&c.to_string())),
+    }
+}
+
+fn plain(kind: &ParseErrorKind, found: &str) -> (String, Option<String>) {
+    use ParseErrorKind as K;
+    let (message, help) = match kind {
+        K::ExpectedColonAfterObjectKey => (format!("expected `:` after a key, found {found}"), None),
+        K::ExpectedObjectValue => (format!("expected a value after `:`, found {found}"), None),
+        K::ExpectedStringObjectProperty => {
+            (format!("expected a key in double quotes, found {found}"), Some("write keys as \"Key\""))
+        }
+        K::UnexpectedTokenInObject => (format!("expected a key or `}}`, found {found}"), None),
+        K::ExpectedComma => ("expected `,` before the next value".to_owned(), None),
+        K::MultipleRootJsonValues => (
+            format!("expected the end of the document, found {found}"),
+            Some("the first value is complete before this place"),
+        ),
+        K::UnexpectedCloseBrace => ("this `}` closes nothing".to_owned(), None),
+        K::UnexpectedCloseBracket => ("this `]` closes nothing".to_owned(), None),
+        K::UnexpectedComma | K::UnexpectedColon | K::UnexpectedToken => {
+            (format!("expected a value, found {found}"), None)
+        }
+        K::UnexpectedWord => (
+            format!("expected a value, found {found}"),
+            Some("strings need double quotes; a placeholder must be filled in, or stand in quotes"),
+        ),
+        K::UnterminatedCommentBlock => ("this comment is never closed".to_owned(), None),
+        K::SingleQuotedStringsNotAllowed => ("strings need double quotes".to_owned(), None),
+        K::String(kind) => (format!("bad string: {}", lower_first(&kind.to_string())), None),
+        other => (lower_first(&other.to_string()), None),
+    };
+    (message, help.map(str::to_owned))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_lowercase().collect::<String>() + chars.as_str()).unwrap_or_default()
+}

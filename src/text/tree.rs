@@ -1,0 +1,546 @@
+//! A parsed document: an arena of nodes, each with its bytes and its parent, over one or more layers of text.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use jsonc_parser::ast::{ObjectPropName, Value};
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, parse_to_ast};
+
+use super::lines::Position;
+use super::path::{Path, Step};
+use super::scan::{Scan, scan};
+use super::string::{Decoder, Origin};
+use super::syntax::{self, Places, Source, SyntaxError};
+use super::{MAX_BYTES, MAX_DEPTH};
+
+/// A node of a [`Document`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+
+/// Bytes of one layer of a document. [`Document::ranges`] says which bytes of the file they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    layer: u32,
+    start: u32,
+    end: u32,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number; its digits are [`At::raw`].
+    Number,
+    /// A string; its text is [`At::as_str`].
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+/// A parsed text. Layer 0 is the file; every string that is read as JSON adds a layer.
+#[derive(Debug, Clone)]
+pub struct Document {
+    source: Source,
+    layers: Vec<Layer>,
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Clone)]
+struct Layer {
+    text: Arc<str>,
+    /// Layer and map of the strings that this text was decoded out of; `None` for layer 0.
+    origin: Option<(u32, Origin)>,
+    root: NodeId,
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    span: Span,
+    kind: Kind,
+    /// The decoded text of a string with escapes.
+    decoded: Option<Box<str>>,
+    parent: Option<NodeId>,
+    /// The key under which the parent object holds this node.
+    key: Option<Key>,
+    /// The position among the parent's children.
+    index: u32,
+    children: Vec<NodeId>,
+}
+
+#[derive(Debug, Clone)]
+struct Key {
+    span: Span,
+    decoded: Option<Box<str>>,
+}
+
+impl Document {
+    /// Parses JSON, with comments and trailing commas as the IoT Edge agent's own parser accepts them.
+    ///
+    /// # Errors
+    /// One located error: not JSON, too deep ([`MAX_DEPTH`]) or too long ([`MAX_BYTES`]).
+    pub fn parse(source: Source) -> Result<Self, Box<SyntaxError>> {
+        let text = source.shared_text();
+        let mut document =
+            Self { source, layers: vec![Layer { text, origin: None, root: NodeId(0) }], nodes: Vec::new() };
+        document.grow(None)?;
+        Ok(document)
+    }
+
+    /// Reads the joined text of `pieces`, string nodes of one layer, as JSON and hangs it below the first piece,
+    /// so that paths go through it as if the JSON were not in a string.
+    ///
+    /// # Errors
+    /// The joined text is not JSON. The document stays as it was.
+    ///
+    /// # Panics
+    /// If `pieces` is empty.
+    pub fn embed(&mut self, pieces: &[NodeId]) -> Result<NodeId, Box<SyntaxError>> {
+        let first = *pieces.first().expect("internal error: embed needs a piece");
+        let outer_layer = self.nodes[first.0 as usize].span.layer;
+        let mut decoder = Decoder::default();
+        for piece in pieces {
+            let span = self.nodes[piece.0 as usize].span;
+            decoder.literal(content(self.slice(span)), span.start as usize + 1);
+        }
+        let (text, origin) = decoder.finish();
+        self.layers.push(Layer { text: text.into(), origin: Some((outer_layer, origin)), root: first });
+        let grown = self.grow(Some(first));
+        if grown.is_err() {
+            self.layers.pop();
+        }
+        grown
+    }
+
+    /// The root value.
+    pub fn root(&self) -> At<'_> {
+        self.at(self.layers[0].root)
+    }
+
+    /// The node `id`, which must be of this document.
+    pub fn at(&self, id: NodeId) -> At<'_> {
+        At { document: self, id }
+    }
+
+    /// The text of the file.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The node at `path`, through embedded JSON.
+    pub fn find(&self, path: &Path) -> Option<At<'_>> {
+        path.steps().iter().try_fold(self.root(), |at, step| match step {
+            Step::Key(key) => at.get(key),
+            Step::Index(index) => at.item(*index),
+        })
+    }
+
+    /// The bytes of the file that `span` stands for, in order. A span through `createOptions01…` pieces may be
+    /// several ranges.
+    pub fn ranges(&self, span: Span) -> Vec<Range<usize>> {
+        let mut ranges = vec![span.start as usize..span.end as usize];
+        let mut layer = span.layer;
+        while let Some((outer, origin)) = &self.layers[layer as usize].origin {
+            ranges = ranges.into_iter().flat_map(|range| origin.outer(range)).collect();
+            layer = *outer;
+        }
+        ranges
+    }
+
+    /// Line and column in the file where `span` starts.
+    pub fn position(&self, span: Span) -> Position {
+        let start = self.ranges(span).first().map_or(0, |range| range.start);
+        self.source.position(start)
+    }
+
+    /// The text of the layer of `span`: the file, or what a string (or its pieces) says.
+    pub fn layer_text(&self, span: Span) -> &str {
+        &self.layers[span.layer as usize].text
+    }
+
+    /// The span of bytes of the file.
+    pub fn span_in_file(&self, range: Range<usize>) -> Span {
+        Span { layer: 0, start: narrow(range.start), end: narrow(range.end) }
+    }
+
+    /// The path of the innermost node or key that holds `span`.
+    pub fn path(&self, span: Span) -> Path {
+        let mut at = self.at(self.layers[span.layer as usize].root);
+        loop {
+            let children = if at.kind() == Kind::String { &[] } else { at.node().children.as_slice() };
+            let after = children.partition_point(|id| self.at(*id).member_span().start <= span.start);
+            match children[..after].last().map(|id| self.at(*id)) {
+                Some(child) if span.end <= child.span().end => at = child,
+                _ => return at.path(),
+            }
+        }
+    }
+
+    /// How many nodes there are, those of embedded JSON included.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no node; never so for a parsed document.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Every node, parents before children.
+    pub fn nodes(&self) -> impl Iterator<Item = At<'_>> {
+        (0..self.nodes.len()).map(|i| self.at(NodeId(narrow(i))))
+    }
+
+    fn slice(&self, span: Span) -> &str {
+        &self.layer_text(span)[span.start as usize..span.end as usize]
+    }
+
+    /// Parses the text of the last layer into nodes below `parent`; on an error no node stays behind.
+    fn grow(&mut self, parent: Option<NodeId>) -> Result<NodeId, Box<SyntaxError>> {
+        let layer = narrow(self.layers.len() - 1);
+        let text = Arc::clone(&self.layers[layer as usize].text);
+        let map = |range: Range<usize>| self.ranges(Span { layer, start: narrow(range.start), end: narrow(range.end) });
+        let places = Places { file: &self.source, map: &map };
+        if text.len() > MAX_BYTES {
+            return Err(Box::new(syntax::too_long(text.len(), MAX_BYTES)));
+        }
+        let scan = scan(&text);
+        if scan.depth > MAX_DEPTH {
+            return Err(Box::new(syntax::too_deep(&scan, MAX_DEPTH, &places)));
+        }
+        let readable = readable(&text, &scan);
+        let parsed = parse_to_ast(&readable, &collect_options(), &parse_options())
+            .map_err(|error| Box::new(syntax::explain(&text, &scan, &error, &places)))?;
+        let value = parsed.value.ok_or_else(|| Box::new(syntax::empty(&text, &places)))?;
+        let mut grower = Grower { nodes: &mut self.nodes, layer, text: &text };
+        let root = grower.node(&value, parent, None, 0);
+        self.layers[layer as usize].root = root;
+        if let Some(parent) = parent {
+            self.nodes[parent.0 as usize].children.push(root);
+        }
+        Ok(root)
+    }
+}
+
+/// `text` with the byte order mark blanked out and surrogate escapes replaced by `\uFFFD` of the same length: the
+/// parser refuses both, and offsets must stay.
+fn readable<'t>(text: &'t str, scan: &Scan) -> std::borrow::Cow<'t, str> {
+    let bom = text.starts_with('\u{feff}');
+    if !bom && scan.surrogates.is_empty() {
+        return text.into();
+    }
+    let mut readable = text.to_owned();
+    if bom {
+        readable.replace_range(0..3, "   ");
+    }
+    for at in &scan.surrogates {
+        readable.replace_range(at + 2..at + 6, "FFFD");
+    }
+    readable.into()
+}
+
+fn parse_options() -> ParseOptions {
+    ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: true,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    }
+}
+
+fn collect_options() -> CollectOptions {
+    CollectOptions { comments: CommentCollectionStrategy::Off, tokens: false }
+}
+
+/// Copies a syntax tree into the arena.
+struct Grower<'d> {
+    nodes: &'d mut Vec<Node>,
+    layer: u32,
+    text: &'d str,
+}
+
+impl Grower<'_> {
+    fn node(&mut self, value: &Value<'_>, parent: Option<NodeId>, key: Option<Key>, index: usize) -> NodeId {
+        let id = NodeId(narrow(self.nodes.len()));
+        let span = self.span(value.start()..value.end());
+        let (kind, decoded) = match value {
+            Value::NullKeyword(_) => (Kind::Null, None),
+            Value::BooleanLit(b) => (Kind::Bool(b.value), None),
+            Value::NumberLit(_) => (Kind::Number, None),
+            Value::StringLit(_) => (Kind::String, self.decoded(span)),
+            Value::Array(_) => (Kind::Array, None),
+            Value::Object(_) => (Kind::Object, None),
+        };
+        self.nodes.push(Node { span, kind, decoded, parent, key, index: narrow(index), children: Vec::new() });
+        let children = match value {
+            Value::Array(array) => {
+                array.elements.iter().enumerate().map(|(i, element)| self.node(element, Some(id), None, i)).collect()
+            }
+            Value::Object(object) => object
+                .properties
+                .iter()
+                .enumerate()
+                .map(|(i, property)| {
+                    let range = match &property.name {
+                        ObjectPropName::String(literal) => literal.start()..literal.end(),
+                        ObjectPropName::Word(word) => word.start()..word.end(),
+                    };
+                    let span = self.span(range);
+                    let key = Key { span, decoded: self.decoded(span) };
+                    self.node(&property.value, Some(id), Some(key), i)
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        self.nodes[id.0 as usize].children = children;
+        id
+    }
+
+    fn span(&self, range: Range<usize>) -> Span {
+        Span { layer: self.layer, start: narrow(range.start), end: narrow(range.end) }
+    }
+
+    /// What the literal at `span` says, where that differs from its bytes.
+    fn decoded(&self, span: Span) -> Option<Box<str>> {
+        let content = content(&self.text[span.start as usize..span.end as usize]);
+        content.contains('\\').then(|| {
+            let mut decoder = Decoder::default();
+            decoder.literal(content, 0);
+            decoder.finish().0.into()
+        })
+    }
+}
+
+/// A string literal without its quotes.
+fn content(literal: &str) -> &str {
+    literal.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(literal)
+}
+
+/// Offsets fit in 32 bits: [`MAX_BYTES`] is checked before anything is parsed, and decoding never lengthens.
+fn narrow(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
+impl Span {
+    /// From the start of this span to the end of `other`, which must be of the same layer.
+    #[must_use]
+    pub fn to(self, other: Span) -> Span {
+        Span { end: other.end, ..self }
+    }
+}
+
+/// A node in its document: cheap to copy, knows its bytes, its parent and its children.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'d> {
+    document: &'d Document,
+    id: NodeId,
+}
+
+impl<'d> At<'d> {
+    fn node(self) -> &'d Node {
+        &self.document.nodes[self.id.0 as usize]
+    }
+
+    /// The document.
+    pub fn document(self) -> &'d Document {
+        self.document
+    }
+
+    /// The node's id.
+    pub fn id(self) -> NodeId {
+        self.id
+    }
+
+    /// What the node is.
+    pub fn kind(self) -> Kind {
+        self.node().kind
+    }
+
+    /// The bytes of the value.
+    pub fn span(self) -> Span {
+        self.node().span
+    }
+
+    /// The bytes of the key that holds this value, or of the value where there is none.
+    pub fn key_span(self) -> Span {
+        self.node().key.as_ref().map_or(self.span(), |key| key.span)
+    }
+
+    /// The bytes of key and value.
+    pub fn member_span(self) -> Span {
+        self.key_span().to(self.span())
+    }
+
+    /// The key under which an object holds this value.
+    pub fn key(self) -> Option<&'d str> {
+        let key = self.node().key.as_ref()?;
+        Some(key.decoded.as_deref().unwrap_or_else(|| content(self.document.slice(key.span))))
+    }
+
+    /// The value as it is written.
+    pub fn raw(self) -> &'d str {
+        self.document.slice(self.span())
+    }
+
+    /// What a string says.
+    pub fn as_str(self) -> Option<&'d str> {
+        let node = self.node();
+        (node.kind == Kind::String).then(|| node.decoded.as_deref().unwrap_or_else(|| content(self.raw())))
+    }
+
+    /// A string as it is, a number or boolean as it is written.
+    pub fn as_text(self) -> Option<&'d str> {
+        match self.kind() {
+            Kind::String => self.as_str(),
+            Kind::Number | Kind::Bool(_) => Some(self.raw()),
+            _ => None,
+        }
+    }
+
+    /// A boolean, also one written as a string, which the agent's parser accepts (`corpus.md` quirk 24).
+    pub fn as_bool(self) -> Option<bool> {
+        match self.kind() {
+            Kind::Bool(value) => Some(value),
+            Kind::String => self.as_str()?.trim().to_ascii_lowercase().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// A whole number, also one written as a string.
+    pub fn as_i64(self) -> Option<i64> {
+        self.as_text()?.trim().parse().ok()
+    }
+
+    /// The bytes of `range` of what a string says, for instance one part of `host:container`.
+    pub fn part(self, range: Range<usize>) -> Span {
+        let span = self.span();
+        let mut decoder = Decoder::default();
+        decoder.literal(content(self.raw()), span.start as usize + 1);
+        let outer = decoder.finish().1.outer(range);
+        let start = outer.first().map_or(span.start, |range| narrow(range.start));
+        let end = outer.last().map_or(span.end, |range| narrow(range.end));
+        Span { start, end, ..span }
+    }
+
+    /// The elements of an array; nothing for other values.
+    pub fn items(self) -> impl DoubleEndedIterator<Item = At<'d>> + ExactSizeIterator {
+        let ids = if self.kind() == Kind::Array { self.node().children.as_slice() } else { &[] };
+        ids.iter().map(move |id| self.document.at(*id))
+    }
+
+    /// The values of an object, each knowing its key; for a string that holds embedded JSON, those of that.
+    pub fn members(self) -> impl DoubleEndedIterator<Item = At<'d>> + ExactSizeIterator {
+        let node = self.opened();
+        let ids = if node.kind() == Kind::Object { node.node().children.as_slice() } else { &[] };
+        ids.iter().map(move |id| self.document.at(*id))
+    }
+
+    /// The element `index` of an array, also of one that is embedded in a string.
+    pub fn item(self, index: usize) -> Option<At<'d>> {
+        self.opened().items().nth(index)
+    }
+
+    /// The member `key`; the last one where a key stands twice, as the agent's parser takes it.
+    pub fn get(self, key: &str) -> Option<At<'d>> {
+        self.members().rev().find(|member| member.key() == Some(key))
+    }
+
+    /// The member `key` without regard to ASCII case, as the agent's parser finds its properties.
+    pub fn get_ignoring_case(self, key: &str) -> Option<At<'d>> {
+        self.members().rev().find(|member| member.key().is_some_and(|k| k.eq_ignore_ascii_case(key)))
+    }
+
+    /// The value that holds this one; for the root of embedded JSON, the string (its first piece).
+    pub fn parent(self) -> Option<At<'d>> {
+        self.node().parent.map(|id| self.document.at(id))
+    }
+
+    /// The embedded root for a string that holds JSON, the value itself otherwise.
+    #[must_use]
+    pub fn opened(self) -> At<'d> {
+        match (self.kind(), self.node().children.first()) {
+            (Kind::String, Some(root)) => self.document.at(*root),
+            _ => self,
+        }
+    }
+
+    /// The route from the document's root; embedded JSON adds no step of its own.
+    pub fn path(self) -> Path {
+        let mut steps = Vec::new();
+        let mut at = self;
+        while let Some(parent) = at.parent() {
+            match (parent.kind(), at.key()) {
+                (Kind::Object, Some(key)) => steps.push(Step::Key(key.to_owned())),
+                (Kind::Array, _) => steps.push(Step::Index(at.node().index as usize)),
+                _ => {}
+            }
+            at = parent;
+        }
+        steps.reverse();
+        Path::new(steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Document {
+        Document::parse(Source::new("t.json", text)).unwrap()
+    }
+
+    fn bytes(document: &Document, span: Span) -> Vec<&str> {
+        document.ranges(span).into_iter().map(|range| &document.source().text()[range]).collect()
+    }
+
+    #[test]
+    fn keys_and_values_know_their_bytes() {
+        let document = parse(r#"{ "a": [1, "x\ty"], /* c */ "a": true, }"#);
+        let first = document.root().members().next().unwrap();
+        assert_eq!(bytes(&document, first.member_span()), [r#""a": [1, "x\ty"]"#]);
+        assert_eq!(first.item(1).unwrap().as_str(), Some("x\ty"));
+        assert_eq!(document.root().get("a").unwrap().as_bool(), Some(true));
+        assert_eq!(document.root().get_ignoring_case("A").unwrap().path().to_string(), "a");
+    }
+
+    #[test]
+    fn embedded_json_maps_through_pieces() {
+        let mut document = parse(r#"{"o": "{\"Binds\":[\"/a", "o1": ":/b\"]}"}"#);
+        let pieces = [document.root().get("o").unwrap().id(), document.root().get("o1").unwrap().id()];
+        let root = document.embed(&pieces).unwrap();
+        let bind = document.at(root).get("Binds").unwrap().item(0).unwrap();
+        assert_eq!(bind.as_str(), Some("/a:/b"));
+        assert_eq!(bytes(&document, bind.span()), [r#"\"/a"#, r#":/b\""#]);
+        assert_eq!(bytes(&document, bind.part(3..5)), ["/b"]);
+        assert_eq!(bind.path().to_string(), "o.Binds[0]");
+        assert_eq!(document.path(bind.part(3..5)).to_string(), "o.Binds[0]");
+        assert_eq!(document.find(&bind.path()).unwrap().id(), bind.id());
+    }
+
+    #[test]
+    fn an_embedded_error_leaves_the_document_as_it_was() {
+        let mut document = parse(r#"{"o": "{\"a\": }"}"#);
+        let before = document.len();
+        let piece = document.root().get("o").unwrap().id();
+        let error = document.embed(&[piece]).unwrap_err();
+        assert_eq!(document.len(), before);
+        assert_eq!(&document.source().text()[error.at[0].clone()], "}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_half_a_pair_are_read() {
+        let document = parse("\u{feff}{\"a\": \"\\ud800\"}");
+        assert_eq!(document.root().get("a").unwrap().as_str(), Some("\u{fffd}"));
+    }
+}

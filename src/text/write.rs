@@ -1,0 +1,104 @@
+//! Nodes and values back to text. Numbers keep their digits, objects their order and their duplicate keys.
+
+use serde_json::Value;
+
+use super::tree::{At, Kind};
+
+/// A node on one line without blanks, as createOptions are stored in a twin.
+pub fn compact(at: At<'_>) -> String {
+    let mut out = String::new();
+    write(at, &mut out, None);
+    out
+}
+
+/// A node over several lines, indented by two blanks a level; embedded JSON is written as the string it stands in.
+pub fn pretty(at: At<'_>) -> String {
+    let mut out = String::new();
+    write(at, &mut out, Some(0));
+    out
+}
+
+fn write(at: At<'_>, out: &mut String, level: Option<usize>) {
+    let (open, close) = match at.kind() {
+        Kind::Object => ('{', '}'),
+        Kind::Array => ('[', ']'),
+        Kind::String => return out.push_str(&quoted(at.as_str().unwrap_or_default())),
+        Kind::Null | Kind::Bool(_) | Kind::Number => return out.push_str(at.raw()),
+    };
+    let children: Vec<At<'_>> = if at.kind() == Kind::Array { at.items().collect() } else { at.members().collect() };
+    out.push(open);
+    let inner = level.map(|level| level + 1);
+    for (i, child) in children.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        line(out, inner);
+        if let Some(key) = child.key() {
+            out.push_str(&quoted(key));
+            out.push_str(if level.is_some() { ": " } else { ":" });
+        }
+        write(*child, out, inner);
+    }
+    if !children.is_empty() {
+        line(out, level);
+    }
+    out.push(close);
+}
+
+fn line(out: &mut String, level: Option<usize>) {
+    if let Some(level) = level {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", level));
+    }
+}
+
+/// `text` as a JSON string literal.
+pub(super) fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// A value as a person would write it into a file: on one line where that is short, else over several, each after
+/// the first indented by `indent` and a `unit` per level.
+pub(super) fn by_hand(value: &Value, indent: &str, unit: &str) -> String {
+    let inline = inline(value);
+    if inline.len() <= 88 {
+        return inline;
+    }
+    let deeper = format!("{indent}{unit}");
+    let (open, close, parts): (_, _, Vec<String>) = match value {
+        Value::Array(items) => ('[', ']', items.iter().map(|item| by_hand(item, &deeper, unit)).collect()),
+        Value::Object(members) => {
+            let member =
+                |(key, value): (&String, &Value)| format!("{}: {}", quoted(key), by_hand(value, &deeper, unit));
+            ('{', '}', members.iter().map(member).collect())
+        }
+        _ => return inline,
+    };
+    format!("{open}\n{deeper}{}\n{indent}{close}", parts.join(&format!(",\n{deeper}")))
+}
+
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Value::Object(members) if members.is_empty() => "{}".to_owned(),
+        Value::Object(members) => {
+            let member = |(key, value): (&String, &Value)| format!("{}: {}", quoted(key), inline(value));
+            format!("{{ {} }}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Document, Source};
+    use super::*;
+
+    #[test]
+    fn numbers_order_and_duplicates_stay() {
+        let text = r#"{"b":1.50,"a":[],"a":{"x":"\u00e9"}}"#;
+        let document = Document::parse(Source::new("t", text)).unwrap();
+        assert_eq!(compact(document.root()), r#"{"b":1.50,"a":[],"a":{"x":"é"}}"#);
+        assert_eq!(pretty(document.root()), "{\n  \"b\": 1.50,\n  \"a\": [],\n  \"a\": {\n    \"x\": \"é\"\n  }\n}");
+    }
+}

@@ -1,0 +1,48 @@
+//! `explain`: the page of a rule.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::engine::Rule;
+use crate::rules;
+
+/// What `explain` is asked for.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainArgs {
+    /// The rule: its id (storage-share-bind) or one of its codes (STO-001)
+    pub rule: String,
+}
+
+/// There is no such rule.
+#[derive(Debug, Error)]
+#[error("there is no rule `{asked}`{}", self.hint())]
+pub struct NoSuchRule {
+    asked: String,
+    near: Vec<&'static str>,
+}
+
+impl NoSuchRule {
+    fn hint(&self) -> String {
+        match self.near.as_slice() {
+            [] => "; `edgeshift rules` lists them all".to_owned(),
+            near => format!("; did you mean {}?", near.join(", ")),
+        }
+    }
+}
+
+/// The rule that is asked for.
+///
+/// # Errors
+/// No rule has that id or code; the error names those that come near.
+pub fn explain(args: &ExplainArgs) -> Result<&'static Rule, NoSuchRule> {
+    rules::find(&args.rule).ok_or_else(|| {
+        let asked = args.rule.to_ascii_lowercase();
+        let near = rules::ALL
+            .iter()
+            .map(|rule| rule.id)
+            .filter(|id| id.contains(&asked) || similar::TextDiff::from_chars(*id, asked.as_str()).ratio() > 0.7);
+        NoSuchRule { asked: args.rule.clone(), near: near.take(3).collect() }
+    })
+}
