@@ -26,14 +26,43 @@ macro_rules! registry {
         })*
 
         /// Every rule.
-        pub static ALL: &[&Rule] = &[$($(&$family::$rule::RULE),*),*];
+        pub static ALL: &[&Rule] = &[$($(&$family::$rule::RULE,)*)*];
     };
 }
 
 registry! {
-    storage { share_bind }
-    compute { wireserver }
-    options { syntax }
+    storage {
+        share_bind
+    }
+
+    network {
+    }
+
+    compute {
+        wireserver
+    }
+
+    resources {
+    }
+
+    proxy {
+    }
+
+    lifecycle {
+    }
+
+    naming {
+    }
+
+    options {
+        syntax
+    }
+
+    hub {
+    }
+
+    status {
+    }
 }
 
 /// The rule that answers to `name`: an id or a code, in any case.
