@@ -1,14 +1,23 @@
 //! scaffold
 #[cfg(feature = "agent")]
+pub mod agent;
+#[cfg(feature = "agent")]
 pub mod cli;
 pub mod engine;
 pub mod evidence;
 pub mod finding;
+pub mod hub;
+#[cfg(feature = "agent")]
+pub mod link;
 pub mod manifest;
 pub mod output;
 pub mod report;
 pub mod rules;
 pub mod settings;
+#[cfg(feature = "agent")]
+pub mod sim;
+#[cfg(feature = "agent")]
+pub mod sources;
 pub mod target;
 pub mod text;
 pub mod verbs;

@@ -1,5 +1,6 @@
 //! The command line: arguments, files, stdout, colour and exit status around the verbs.
 
+mod demo;
 mod input;
 
 use std::ffi::OsString;
@@ -35,6 +36,8 @@ enum Verb {
     Check(CheckCommand),
     /// Show the page of a rule
     Explain(ExplainArgs),
+    /// See the main job on a built-in deployment, and the module report from a simulated device
+    Demo(demo::DemoCommand),
     /// List all rules
     Rules {
         /// How to print them
@@ -93,6 +96,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let exit = match arguments.verb {
         Verb::Check(command) => check(&command),
+        Verb::Demo(command) => demo::run(&command),
         Verb::Explain(args) => explain(&args),
         Verb::Rules { format } => rules(format),
     };

@@ -62,6 +62,8 @@ registry! {
     }
 
     status {
+        starting
+        unscheduled
     }
 }
 
