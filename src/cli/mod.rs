@@ -4,7 +4,8 @@ mod demo;
 mod input;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -111,7 +112,9 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     let settings = command.check.settings(&Settings::default())?;
     let found = input::gather(&command.paths);
     if found.skipped > 0 {
-        complain(&format!("note: {} JSON files in folders are no deployments and were skipped\n", found.skipped));
+        let (files, are) = if found.skipped == 1 { ("file", "is") } else { ("files", "are") };
+        let was = if found.skipped == 1 { "was" } else { "were" };
+        complain(&format!("note: {} JSON {files} in folders {are} no deployment and {was} skipped\n", found.skipped));
     }
     let mut result = CheckResult { judged: Vec::new(), rejected: found.rejected };
     for (name, manifest) in found.manifests {
@@ -173,10 +176,11 @@ fn complain(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Colour only on a terminal that wants it (`NO_COLOR`, `CLICOLOR`, `TERM=dumb`), and its width.
-fn style(stream: &(impl IsTerminal + anstream::stream::RawStream)) -> Style {
+/// Colour only on a terminal that wants it (`NO_COLOR`, `CLICOLOR`, `TERM=dumb`), and no wider than it is.
+fn style(stream: &(impl AsFd + anstream::stream::RawStream)) -> Style {
     let colour = anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never;
-    Style { colour, width: 140 }
+    let width = terminal_size::terminal_size_of(stream).map_or(140, |(width, _)| usize::from(width.0).clamp(60, 240));
+    Style { colour, width }
 }
 
 impl Rejected {
