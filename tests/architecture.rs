@@ -93,6 +93,7 @@ fn planted_violations_are_found() {
         ("output", "fn f() { println!(\"{}\", crate::agent::X); }", "output may not use agent"),
         ("verbs", "macro_rules! m { () => { $crate::sources::Source } }", "verbs may not use sources"),
         ("hub::message", "use crate as us; fn f() { us::agent::run(); }", "renames the crate"),
+        ("agent", "use crate::*;", "agent may not use *"),
         ("sim", "mod inner { fn f() { super::super::agent::run() } }", "sim may not use agent"),
         ("sim", "fn f() { tokio::select! { _ = super::agent::x() => {} } }", "sim may not use agent"),
         ("engine", "use std::{fs, sync::Arc};", "engine is pure and may not use std::fs"),
@@ -164,11 +165,8 @@ fn violations(module: &[String], text: &str) -> Vec<String> {
     for (path, span) in paths.found {
         match path.as_slice() {
             [root, ..] if root == "crate as" => say(span, "renames the crate, which hides what is used".to_owned()),
-            [root, used, ..] if root == "crate" => {
-                if used != part && !allowed.contains(&used.as_str()) && *used != "*" {
-                    say(span, format!("{part} may not use {used}"));
-                }
-            }
+            [root, used, ..] if root == "crate" && (used == part || allowed.contains(&used.as_str())) => {}
+            [root, used, ..] if root == "crate" => say(span, format!("{part} may not use {used}")),
             _ if PURE.contains(&part.as_str()) => {
                 let full = path.join("::");
                 let impure = IMPURE.iter().find(|impure| full == **impure || full.starts_with(&format!("{impure}::")));

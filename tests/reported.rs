@@ -29,7 +29,7 @@ fn pruned(value: &Value) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn patches_are_legal_and_lead_to_the_new_section(steps in proptest::collection::vec(section(), 1..5)) {

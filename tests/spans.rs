@@ -31,9 +31,9 @@ fn literal(units: &[u16], dice: &mut impl Iterator<Item = u8>) -> String {
     let mut out = String::from("\"");
     let mut i = 0;
     while i < units.len() {
-        let (unit, die) = (units[i], dice.next().unwrap_or_default());
+        let (unit, way) = (units[i], dice.next().unwrap_or_default() % 3);
         let pair = char::decode_utf16(units[i..].iter().take(2).copied()).next();
-        let escaped = match (unit, die % 3) {
+        let escaped = match (unit, way) {
             (0x22 | 0x5c, 0 | 1) => format!("\\{}", char::from_u32(unit.into()).unwrap()),
             (0x2f, 0) => "\\/".to_owned(),
             (0x0a, 0) => "\\n".to_owned(),
@@ -114,7 +114,7 @@ proptest! {
         for at in document.nodes().filter(|at| document.layer_text(at.span()) == document.layer_text(layer)) {
             prop_assert_eq!(decoded_outer(&document, at.span()), inner_slice(&document, at));
             prop_assert_eq!(document.path(at.span()).to_string(), at.path().to_string());
-            prop_assert_eq!(document.find(&at.path()).map(|found| found.span()).is_some(), true);
+            prop_assert_eq!(document.find(&at.path()).map(|found| found.opened().span()), Some(at.span()));
             if let Some(key) = at.key() {
                 let literal = decoded_outer(&document, at.key_span());
                 prop_assert_eq!(serde_json::from_str::<String>(&literal).unwrap(), key);

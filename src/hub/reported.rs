@@ -61,32 +61,32 @@ pub fn patches(before: &Value, after: &Value) -> Vec<Value> {
     let Some(Value::Object(change)) = difference(before, after) else { return Vec::new() };
     // Packed by the smallest parts that stand alone: a member of a member, else a member.
     let mut patches: Vec<Map<String, Value>> = Vec::new();
-    let mut put = |top: &str, inner: Option<&str>, value: Value| {
-        let place = |patch: &mut Map<String, Value>| match inner {
-            None => patch.insert(top.to_owned(), value.clone()),
+    let mut length = MAX_PATCH;
+    let mut put = |top: &str, inner: Option<&str>, value: &Value| {
+        // At most: both keys in quotes with their colons, commas and braces.
+        let cost = quoted_len(top) + inner.map_or(0, quoted_len) + value.to_string().len() + 8;
+        if length + cost > MAX_PATCH {
+            patches.push(Map::new());
+            length = 2;
+        }
+        length += cost;
+        let Some(patch) = patches.last_mut() else { return };
+        match inner {
+            None => {
+                patch.insert(top.to_owned(), value.clone());
+            }
             Some(inner) => {
                 let members = patch.entry(top).or_insert_with(|| Value::Object(Map::new()));
-                members.as_object_mut().and_then(|members| members.insert(inner.to_owned(), value.clone()))
-            }
-        };
-        if let Some(last) = patches.last_mut() {
-            let mut longer = last.clone();
-            place(&mut longer);
-            if json_len(&longer) <= MAX_PATCH {
-                *last = longer;
-                return;
+                members[inner] = value.clone();
             }
         }
-        let mut fresh = Map::new();
-        place(&mut fresh);
-        patches.push(fresh);
     };
     for (top, value) in &change {
         match value {
             Value::Object(members) if !members.is_empty() => {
-                members.iter().for_each(|(inner, value)| put(top, Some(inner), value.clone()));
+                members.iter().for_each(|(inner, value)| put(top, Some(inner), value));
             }
-            value => put(top, None, value.clone()),
+            value => put(top, None, value),
         }
     }
     patches.into_iter().map(Value::Object).collect()
@@ -195,8 +195,8 @@ fn difference(before: &Value, after: &Value) -> Option<Value> {
     }
 }
 
-fn json_len(patch: &Map<String, Value>) -> usize {
-    Value::Object(patch.clone()).to_string().len()
+fn quoted_len(key: &str) -> usize {
+    Value::from(key).to_string().len()
 }
 
 #[cfg(test)]
