@@ -1,11 +1,10 @@
 //! Judges each snapshot by the rules.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Channels;
 use crate::evidence::Snapshot;
-use crate::hub::message::{Standing, standing};
+use crate::hub::message::{Module, modules};
 use crate::report::Report;
 use crate::verbs;
 
@@ -16,8 +15,8 @@ pub struct Assessment {
     pub snapshot: Arc<Snapshot>,
     /// What came of it.
     pub report: Report,
-    /// Every module that is written or seen, by its id.
-    pub modules: Vec<(String, Standing)>,
+    /// Every module that is written or seen.
+    pub modules: Vec<Module>,
 }
 
 pub(super) async fn run(mut channels: Channels) {
@@ -31,19 +30,7 @@ pub(super) async fn run(mut channels: Channels) {
         }
         let Some(snapshot) = snapshots.borrow_and_update().clone() else { continue };
         let report = verbs::check::check(&snapshot, &settings.borrow_and_update());
-        let modules = ids(&snapshot).into_iter().map(|id| {
-            let standing = standing(&id, &report, &snapshot);
-            (id, standing)
-        });
-        let modules = modules.collect();
+        let modules = modules(&report, &snapshot);
         channels.assessment.send_replace(Some(Arc::new(Assessment { snapshot, report, modules })));
     }
-}
-
-/// The modules that are written or seen. Bare createOptions name none.
-fn ids(snapshot: &Snapshot) -> BTreeSet<String> {
-    let written = snapshot.manifest.known().into_iter().filter(|manifest| manifest.agent().is_some());
-    let written = written.flat_map(|manifest| manifest.modules().map(|module| module.id().to_owned()));
-    let seen = snapshot.modules.known().into_iter().flat_map(|modules| modules.keys().cloned());
-    written.chain(seen).collect()
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Assessment, Channels, Clock};
 use crate::evidence::Gpu;
-use crate::hub::message::{self, Standing};
+use crate::hub::message::{self, Module};
 use crate::hub::reported;
 use crate::link::{Session, SessionError};
 use crate::settings::Intervals;
@@ -17,7 +17,7 @@ use crate::settings::Intervals;
 /// What is known to have arrived.
 struct Published {
     reported: Value,
-    standings: BTreeMap<String, Standing>,
+    modules: BTreeMap<String, Module>,
     /// The GPUs of the last summary.
     gpus: Vec<Gpu>,
     messages: u64,
@@ -30,7 +30,7 @@ pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, twin: Value, 
     let now = Instant::now();
     let mut published = Published {
         reported: twin,
-        standings: BTreeMap::new(),
+        modules: BTreeMap::new(),
         gpus: Vec::new(),
         messages: 0,
         summary_due: now,
@@ -67,17 +67,16 @@ async fn publish<S: Session>(
     published: &mut Published,
     intervals: &Intervals,
 ) -> Result<(), SessionError> {
-    for (id, standing) in &assessment.modules {
-        let before = published.standings.get(id).cloned();
-        if before.as_ref() == Some(standing) {
+    for module in &assessment.modules {
+        let before = published.modules.get(&module.id).cloned();
+        if before.as_ref() == Some(module) {
             continue;
         }
         // The first look is no transition: the summary says how everything stood.
         if let Some(before) = before {
-            let message = message::transition(published.number(), clock.now(), id, &before, standing);
-            session.send(message).await?;
+            session.send(message::transition(published.number(), clock.now(), &before, module)).await?;
         }
-        published.standings.insert(id.clone(), standing.clone());
+        published.modules.insert(module.id.clone(), module.clone());
     }
     let now = Instant::now();
     if now >= published.summary_due {

@@ -1,12 +1,14 @@
 //! Telemetry: what goes to the outputs `health` and `gpu`. The deployment must route
 //! `/messages/modules/<us>/outputs/*` to `$upstream`, else edgeHub drops it (`iothub-limits.md` §2).
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::evidence::{Gpu, Snapshot};
 use crate::finding::Severity;
-use crate::report::{Health, Report, Subject};
+use crate::report::{Health, Report, Standing, Subject};
 
 /// The largest message with its properties, in bytes (`iothub-limits.md` §2).
 pub const MAX_MESSAGE: usize = 256 * 1024;
@@ -36,39 +38,44 @@ impl Message {
     }
 }
 
-/// How a module stands, and what decides it.
+/// A module as it runs and as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct Module {
+    /// Its id.
+    pub id: String,
     /// What runs: `running`, `starting`, `failed` …; `undeployed` where nothing is reported.
-    pub state: String,
-    /// Its migration health.
-    pub health: Health,
-    /// The rule that decides the health.
-    pub rule: Option<&'static str>,
+    pub state: &'static str,
+    /// Its migration health, and why.
+    pub standing: Standing,
 }
 
-/// A module that stands differently than before.
-pub fn transition(number: u64, now: Timestamp, module: &str, before: &Standing, after: &Standing) -> Message {
+impl Module {
+    fn health(&self) -> &'static str {
+        self.standing.health.word()
+    }
+}
+
+/// A module that runs or stands differently than before.
+pub fn transition(number: u64, now: Timestamp, before: &Module, after: &Module) -> Message {
     let body = json!({
         "schema": "edgeshift.health/1",
         "kind": "transition",
-        "module": module,
-        "from": { "state": before.state, "health": before.health.word() },
-        "to": { "state": after.state, "health": after.health.word() },
-        "rule": after.rule,
+        "module": after.id,
+        "from": { "state": before.state, "health": before.health() },
+        "to": { "state": after.state, "health": after.health() },
+        "rule": after.standing.rule,
         "at": second(now),
     });
     Message::new("health", number, now, body)
 }
 
 /// How everything stands.
-pub fn summary(number: u64, now: Timestamp, report: &Report, modules: &[(String, Standing)]) -> Message {
-    let modules: Vec<Value> = modules
-        .iter()
-        .map(|(id, standing)| {
-            json!({ "module": id, "state": standing.state, "health": standing.health.word(), "rule": standing.rule })
-        })
-        .collect();
+pub fn summary(number: u64, now: Timestamp, report: &Report, modules: &[Module]) -> Message {
+    let module = |module: &Module| {
+        let (state, health, rule) = (module.state, module.health(), module.standing.rule);
+        json!({ "module": module.id, "state": state, "health": health, "rule": rule })
+    };
+    let modules: Vec<Value> = modules.iter().map(module).collect();
     let summary = report.summary();
     let body = json!({
         "schema": "edgeshift.health/1",
@@ -109,12 +116,21 @@ pub fn gpu(number: u64, now: Timestamp, window_s: f64, gpus: &[Gpu]) -> Message 
     Message::new("gpu", number, now, body)
 }
 
-/// How `module` stands in `report` and `snapshot`.
-pub fn standing(module: &str, report: &Report, snapshot: &Snapshot) -> Standing {
-    let (health, rule) = report.health(&Subject::Module(module.to_owned()));
-    let state = snapshot.modules.known().and_then(|modules| modules.get(module));
-    let state = state.map_or("undeployed", |state| if state.is_starting() { "starting" } else { state.status.word() });
-    Standing { state: state.to_owned(), health, rule }
+/// The modules that are written or seen, sorted by id. Bare createOptions name none.
+pub fn modules(report: &Report, snapshot: &Snapshot) -> Vec<Module> {
+    let standings = report.standings();
+    let written = snapshot.manifest.known().into_iter().filter(|manifest| manifest.agent().is_some());
+    let written = written.flat_map(|manifest| manifest.modules().map(|module| module.id().to_owned()));
+    let seen = snapshot.modules.known();
+    let ids: BTreeSet<String> = written.chain(seen.into_iter().flat_map(|seen| seen.keys().cloned())).collect();
+    let module = |id: String| {
+        let state = seen.and_then(|seen| seen.get(&id));
+        let state =
+            state.map_or("undeployed", |state| if state.is_starting() { "starting" } else { state.status.word() });
+        let standing = standings.get(&Subject::Module(id.clone())).copied().unwrap_or_default();
+        Module { id, state, standing }
+    };
+    ids.into_iter().map(module).collect()
 }
 
 /// Whole seconds with `Z`: edgeHub re-formats fractions (`iothub-limits.md` §1.4).

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::message::{Standing, second};
+use super::message::{Module, second};
 use crate::evidence::{Gpu, Snapshot};
 use crate::report::Report;
 
@@ -21,7 +21,7 @@ const MAX_TEXT: usize = 512;
 /// The whole section for one report. `gpus` are those of the last summary: figures that move all the time belong into
 /// telemetry, since every change here costs a twin write. Modules that do not fit are left out, the well ones first,
 /// and counted.
-pub fn section(report: &Report, snapshot: &Snapshot, modules: &[(String, Standing)], gpus: &[Gpu]) -> Value {
+pub fn section(report: &Report, snapshot: &Snapshot, modules: &[Module], gpus: &[Gpu]) -> Value {
     let summary = report.summary();
     let ledger = report.ledger();
     let mut section = json!({
@@ -34,18 +34,18 @@ pub fn section(report: &Report, snapshot: &Snapshot, modules: &[(String, Standin
         "gpus": gpus.iter().map(gpu).collect::<Map<_, _>>(),
         "modules": {},
     });
-    let mut ordered: Vec<&(String, Standing)> = modules.iter().collect();
-    ordered.sort_by_key(|(_, standing)| std::cmp::Reverse(standing.health));
+    let mut ordered: Vec<&Module> = modules.iter().collect();
+    ordered.sort_by_key(|module| std::cmp::Reverse(module.standing.health));
     let mut room = MAX_SECTION.saturating_sub(size(&section) + key("modules_left_out").len() + 8);
     let mut shown = Map::new();
-    for (id, standing) in &ordered {
-        let entry = module(id, standing, snapshot);
-        let cost = key(id).len() + size(&entry);
+    for module in &ordered {
+        let entry = entry(module, snapshot);
+        let cost = key(&module.id).len() + size(&entry);
         if cost > room {
             break;
         }
         room -= cost;
-        shown.insert(key(id), entry);
+        shown.insert(key(&module.id), entry);
     }
     let left_out = ordered.len() - shown.len();
     section["modules"] = Value::Object(shown);
@@ -144,14 +144,14 @@ pub fn size(value: &Value) -> usize {
     }
 }
 
-fn module(id: &str, standing: &Standing, snapshot: &Snapshot) -> Value {
-    let mut entry = json!({ "state": standing.state, "health": standing.health.word() });
-    if let Some(rule) = standing.rule {
+fn entry(module: &Module, snapshot: &Snapshot) -> Value {
+    let mut entry = json!({ "state": module.state, "health": module.standing.health.word() });
+    if let Some(rule) = module.standing.rule {
         entry["rule"] = rule.into();
     }
-    if let Some(state) = snapshot.modules.known().and_then(|modules| modules.get(id)) {
+    if let Some(state) = snapshot.modules.known().and_then(|modules| modules.get(&module.id)) {
         entry["since"] = second(state.since).into();
-        if standing.state != "running" {
+        if module.state != "running" {
             entry["description"] = cut(&state.description).into();
         }
     }
