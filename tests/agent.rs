@@ -113,7 +113,7 @@ async fn methods_answer_what_the_command_line_prints() {
     assert!(!answer.payload["files"][0]["findings"].as_array().unwrap().is_empty());
 
     let answer = running.hub.invoke("explain", json!({ "rule": "STO-001" })).await;
-    assert!(answer.payload["page"].as_str().unwrap().contains("# Share bound"));
+    assert!(answer.payload[0]["page"].as_str().unwrap().contains("# Share bound"));
     for (method, payload, status, text) in [
         ("reboot", Value::Null, 404, "there are check, explain, rules"),
         ("check", json!({ "fail_on": "never" }), 400, "never"),
@@ -159,7 +159,8 @@ async fn sources_that_are_ill_spoil_their_own_part_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_modules_with_hard_names_fit_in_the_twin() {
-    let options = r#""settings": { "image": "a:1", "createOptions": { "HostConfig": { "Binds": ["/home/hcsshares/in:/in"] } } }"#;
+    let options =
+        r#""settings": { "image": "a:1", "createOptions": { "HostConfig": { "Binds": ["/home/hcsshares/in:/in"] } } }"#;
     let modules: Vec<String> = (0..100).map(|i| format!("\"$m.{i} # {}\": {{ {options} }}", "ü".repeat(90))).collect();
     let text = format!(
         r#"{{ "modulesContent": {{ "$edgeAgent": {{ "properties.desired": {{ "modules": {{ {} }} }} }} }} }}"#,
@@ -178,7 +179,8 @@ async fn a_hundred_modules_with_hard_names_fit_in_the_twin() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_is_prompt_and_publishes_a_last_time() {
-    let mut running = start(json!({ "intervals": { "publish": 3600.0 } }), Device::start(Scenario::built_in()).sources());
+    let mut running =
+        start(json!({ "intervals": { "publish": 3600.0 } }), Device::start(Scenario::built_in()).sources());
     running.after(5.0).await;
     assert_eq!(running.hub.reported()["modules"]["result-writer"]["state"], "starting");
     running.after(20.0).await;

@@ -31,7 +31,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "output",
         &[
-            "verbs", "rules", "engine", "kube_model", "settings", "report", "evidence", "manifest", "finding", "target",
+            "verbs",
+            "rules",
+            "engine",
+            "kube_model",
+            "settings",
+            "report",
+            "evidence",
+            "manifest",
+            "finding",
+            "target",
             "text",
         ],
     ),
@@ -40,16 +49,46 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "sources", "link", "iotedge", "hub", "output", "verbs", "rules", "engine", "kube_model", "settings",
-            "report", "evidence", "manifest", "finding", "target", "text",
+            "sources",
+            "link",
+            "iotedge",
+            "hub",
+            "output",
+            "verbs",
+            "rules",
+            "engine",
+            "kube_model",
+            "settings",
+            "report",
+            "evidence",
+            "manifest",
+            "finding",
+            "target",
+            "text",
         ],
     ),
     ("sim", &["sources", "link", "iotedge", "hub", "kube_model", "evidence", "manifest", "text"]),
     (
         "cli",
         &[
-            "agent", "sim", "sources", "link", "iotedge", "hub", "output", "verbs", "rules", "engine", "kube_model",
-            "settings", "report", "evidence", "manifest", "finding", "target", "text",
+            "agent",
+            "sim",
+            "sources",
+            "link",
+            "iotedge",
+            "hub",
+            "output",
+            "verbs",
+            "rules",
+            "engine",
+            "kube_model",
+            "settings",
+            "report",
+            "evidence",
+            "manifest",
+            "finding",
+            "target",
+            "text",
         ],
     ),
     ("main", &["cli"]),
@@ -57,15 +96,39 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Parts that know no clock, no environment, no files, no network and no tasks.
 const PURE: &[&str] = &[
-    "text", "target", "finding", "manifest", "evidence", "report", "settings", "kube_model", "engine", "rules", "hub",
-    "verbs", "output",
+    "text",
+    "target",
+    "finding",
+    "manifest",
+    "evidence",
+    "report",
+    "settings",
+    "kube_model",
+    "engine",
+    "rules",
+    "hub",
+    "verbs",
+    "output",
 ];
 
 /// What a pure part may not name.
 const IMPURE: &[&str] = &[
-    "std::fs", "std::net", "std::env", "std::process", "std::thread", "std::time::SystemTime", "std::time::Instant",
-    "std::io::stdin", "std::io::stdout", "std::io::stderr", "jiff::Timestamp::now", "jiff::Zoned::now", "tokio",
-    "tracing", "anstream", "anyhow",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::time::SystemTime",
+    "std::time::Instant",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::io::stderr",
+    "jiff::Timestamp::now",
+    "jiff::Zoned::now",
+    "tokio",
+    "tracing",
+    "anstream",
+    "anyhow",
 ];
 
 /// Names that say nothing about what is in them.
@@ -247,7 +310,9 @@ impl Paths {
                     path.push(ident.to_string());
                     colons = 0;
                 }
-                TokenTree::Punct(punct) if punct.as_char() == ':' && (colons == 1 || punct.spacing() == Spacing::Joint) => {
+                TokenTree::Punct(punct)
+                    if punct.as_char() == ':' && (colons == 1 || punct.spacing() == Spacing::Joint) =>
+                {
                     colons += 1;
                 }
                 TokenTree::Group(group) => {

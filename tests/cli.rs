@@ -66,7 +66,8 @@ const WARN: &str = r#"{ "Env": ["WIRESERVER_ADDRESS=10.139.218.1"] }"#;
 #[test]
 fn exit_status_says_how_it_went() {
     let folder = Folder::new("status");
-    let (good, silent, warn) = (folder.file("good.json", GOOD), folder.file("silent.json", SILENT), folder.file("warn.json", WARN));
+    let (good, silent, warn) =
+        (folder.file("good.json", GOOD), folder.file("silent.json", SILENT), folder.file("warn.json", WARN));
     assert_eq!(run(&["check", &good]).status, 0);
     assert_eq!(run(&["check", &silent]).status, 1);
     assert_eq!(run(&["check", &warn]).status, 0);

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Assessment, Channels, settings_of};
+use crate::engine::Rule;
 use crate::hub::method::{Request, Response};
 use crate::link::{Event, Session};
 use crate::output::{self, CheckResult, Judged};
@@ -43,7 +44,10 @@ fn respond(request: &Request, channels: &Channels, assessment: Option<&Assessmen
             None => Response::error(503, "nothing was collected yet; ask again in a moment"),
         },
         "explain" => with_arguments(request, |args| match verbs::explain::explain(&args) {
-            Ok(rule) => Response::ok(json!({ "rule": rule.id, "page": output::text::page(rule) })),
+            Ok(rules) => {
+                let page = |rule: &Rule| json!({ "rule": rule.id, "page": output::text::page(rule) });
+                Response::ok(rules.into_iter().map(page).collect())
+            }
             Err(error) => Response::error(404, error.to_string()),
         }),
         "rules" => json_answer(&output::json::rules(verbs::rules::rules())),

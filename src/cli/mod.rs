@@ -144,7 +144,8 @@ fn judge(name: String, manifest: Manifest, settings: &Settings, args: &CheckArgs
 }
 
 fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
-    say(&output::text::page(verbs::explain::explain(args)?))?;
+    let pages: Vec<String> = verbs::explain::explain(args)?.into_iter().map(output::text::page).collect();
+    say(&pages.join("\n"))?;
     Ok(Exit::Pass)
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::evidence::{Gpu, Snapshot};
 use crate::finding::Severity;
-use crate::report::{Health, Report, Standing, Subject};
+use crate::report::{Report, Standing, Subject};
 
 /// The largest message with its properties, in bytes (`iothub-limits.md` §2).
 pub const MAX_MESSAGE: usize = 256 * 1024;

@@ -2,6 +2,9 @@
 
 use crate::text::{At, Kind, Span};
 
+/// Where the FPGA device mounts its shares on the host (ASE-FPGA sample; `corpus.md`, real FPGA manifests).
+pub const FPGA_SHARES: &str = "/home/hcsshares/";
+
 /// One entry of `HostConfig.Binds`: `source:target[:mode]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Bind<'m> {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-pub use docker::{Bind, Mount, PortBinding, Protocol};
+pub use docker::{Bind, FPGA_SHARES, Mount, PortBinding, Protocol};
 pub use env::EnvVar;
 pub use options::Options;
 

@@ -33,6 +33,7 @@ macro_rules! registry {
 registry! {
     storage {
         share_bind
+        share_path
     }
 
     network {
@@ -67,7 +68,7 @@ registry! {
     }
 }
 
-/// The rule that answers to `name`: an id or a code, in any case.
-pub fn find(name: &str) -> Option<&'static Rule> {
-    ALL.iter().copied().find(|rule| rule.answers_to(name))
+/// The rules that answer to `name`, an id or a code, in any case. A code may have a rule for each target.
+pub fn find(name: &str) -> Vec<&'static Rule> {
+    ALL.iter().copied().filter(|rule| rule.answers_to(name)).collect()
 }

@@ -2,11 +2,8 @@ use serde_json::json;
 
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Bind, Module};
+use crate::manifest::{Bind, FPGA_SHARES, Module};
 use crate::target::Platform;
-
-/// Where the FPGA device mounts its shares on the host (ASE-FPGA sample; `corpus.md`, real FPGA manifests).
-const SHARES: &str = "/home/hcsshares/";
 
 rule! {
     /// # Share bound by its host path
@@ -41,7 +38,7 @@ rule! {
     severity: Severity::Silent,
     fix: Safety::Safe,
     needs: &[Need::CreateOptions],
-    targets: &[Platform::AseK8s, Platform::AseVm],
+    targets: &[Platform::AseK8s],
     seed: &["storage.volume-mounts", "storage.no-binds", "storage.persistent-is-volume", "storage.source-is-share"],
     source: "ASE-FPGA sample; seed, Storage; K8S-TR PodSpec volumes; empty directory observed on Kubernetes 1.20",
     check: Check::Module(check),
@@ -49,7 +46,7 @@ rule! {
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     Verdict::each(module.binds(), |bind| {
-        let path = bind.source.strip_prefix(SHARES)?.trim_end_matches('/');
+        let path = bind.source.strip_prefix(FPGA_SHARES)?.trim_end_matches('/');
         let (share, below) = path.split_once('/').map_or((path, None), |(share, below)| (share, Some(below)));
         let finding =
             Finding::new(Severity::Silent, format!("share `{share}` is bound by its path on the FPGA device"))
