@@ -217,7 +217,7 @@ fn explain_finds_rules_by_id_and_code_and_helps_when_there_is_none() {
     assert!(run(&["explain", "sto-001"]).stdout.starts_with("# Share bound by its host path"));
     let ran = run(&["explain", "storage-share-bint"]);
     assert_eq!(ran.status, 2);
-    assert!(ran.stderr.contains("did you mean storage-share-bind?"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("did you mean storage-share-bind"), "{}", ran.stderr);
     assert!(run(&["explain", "qqq"]).stderr.contains("`edgeshift rules` lists them all"));
 }
 

@@ -42,7 +42,12 @@ pub fn explain(args: &ExplainArgs) -> Result<Vec<&'static Rule>, NoSuchRule> {
         return Ok(found);
     }
     let asked = args.rule.to_ascii_lowercase();
-    let near = |id: &&str| id.contains(&asked) || similar::TextDiff::from_chars(*id, asked.as_str()).ratio() > 0.7;
-    let near = rules::ALL.iter().map(|rule| rule.id).filter(near).take(3).collect();
-    Err(NoSuchRule { asked: args.rule.clone(), near })
+    let likeness = |id: &str| match id.contains(&asked) {
+        true => 1.0,
+        false => similar::TextDiff::from_chars(id, asked.as_str()).ratio(),
+    };
+    let mut near: Vec<(f32, &str)> = rules::ALL.iter().map(|rule| (likeness(rule.id), rule.id)).collect();
+    near.retain(|(likeness, _)| *likeness > 0.7);
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Err(NoSuchRule { asked: args.rule.clone(), near: near.into_iter().take(3).map(|(_, id)| id).collect() })
 }
