@@ -42,9 +42,8 @@ pub fn explain(args: &ExplainArgs) -> Result<Vec<&'static Rule>, NoSuchRule> {
         return Ok(found);
     }
     let asked = args.rule.to_ascii_lowercase();
-    let likeness = |id: &str| match id.contains(&asked) {
-        true => 1.0,
-        false => similar::TextDiff::from_chars(id, asked.as_str()).ratio(),
+    let likeness = |id: &str| {
+        if id.contains(&asked) { 1.0 } else { similar::TextDiff::from_chars(id, asked.as_str()).ratio() }
     };
     let mut near: Vec<(f32, &str)> = rules::ALL.iter().map(|rule| (likeness(rule.id), rule.id)).collect();
     near.retain(|(likeness, _)| *likeness > 0.7);
