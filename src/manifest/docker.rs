@@ -1,5 +1,6 @@
 //! The parts of Docker's create options that move: binds, mounts and ports.
 
+use super::HostPath;
 use crate::text::{At, Kind, Span};
 
 /// One entry of `HostConfig.Binds`: `source:target[:mode]`.
@@ -30,15 +31,15 @@ impl<'m> Bind<'m> {
         self.at.part(0..self.source.len())
     }
 
+    /// The bytes of the target.
+    pub fn target_span(&self) -> Span {
+        let start = self.source.len() + 1;
+        self.at.part(start..start + self.target.len())
+    }
+
     /// Whether it is mounted read-only: the agent looks for `ro` anywhere in the mode (`k8s-translation.md` §1.3).
     pub fn is_read_only(&self) -> bool {
         self.mode.contains("ro")
-    }
-
-    /// Whether the source is, or starts with, a placeholder that a tool fills in.
-    pub fn is_placeholder(&self) -> bool {
-        let source = self.source.trim_start_matches('/');
-        ["$", "<", "#{", "__"].iter().any(|mark| source.starts_with(mark))
     }
 }
 
@@ -72,6 +73,8 @@ fn split(text: &str) -> Vec<&str> {
 /// One entry of `HostConfig.Mounts`.
 #[derive(Debug, Clone, Copy)]
 pub struct Mount<'m> {
+    /// Its place in the array, from 0.
+    pub index: usize,
     /// The array element.
     pub at: At<'m>,
     /// `Type`, as written.
@@ -85,15 +88,92 @@ pub struct Mount<'m> {
 }
 
 impl<'m> Mount<'m> {
-    pub(super) fn read(at: At<'m>) -> Self {
+    pub(super) fn read(index: usize, at: At<'m>) -> Self {
         let get = |key: &str| at.get_ignoring_case(key).filter(|value| value.kind() == Kind::String);
         let read_only = at.get_ignoring_case("ReadOnly").and_then(At::as_bool).unwrap_or(false);
-        Self { at, kind: get("Type"), source: get("Source"), target: get("Target"), read_only }
+        Self { index, at, kind: get("Type"), source: get("Source"), target: get("Target"), read_only }
     }
 
     /// Whether `Type` is `kind`, compared without regard to case as the agent does.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.and_then(At::as_str).is_some_and(|text| text.eq_ignore_ascii_case(kind))
+    }
+}
+
+/// A path of the host in a container, in either of the two ways to write it.
+#[derive(Debug, Clone, Copy)]
+pub enum HostMount<'m> {
+    /// An entry of `Binds` with a target; the agent drops one without.
+    Bind(Bind<'m>),
+    /// An entry of `Mounts` of type `bind` with a source.
+    Mount(Mount<'m>),
+}
+
+impl<'m> HostMount<'m> {
+    /// The array element.
+    pub fn at(&self) -> At<'m> {
+        match self {
+            HostMount::Bind(bind) => bind.at,
+            HostMount::Mount(mount) => mount.at,
+        }
+    }
+
+    /// The path of the host.
+    pub fn source(&self) -> &'m str {
+        match self {
+            HostMount::Bind(bind) => bind.source,
+            HostMount::Mount(mount) => mount.source.and_then(At::as_str).unwrap_or_default(),
+        }
+    }
+
+    /// What that path is.
+    pub fn host_path(&self) -> HostPath<'m> {
+        HostPath::of(self.source())
+    }
+
+    /// The bytes of the source.
+    pub fn source_span(&self) -> Span {
+        match self {
+            HostMount::Bind(bind) => bind.source_span(),
+            HostMount::Mount(mount) => mount.source.unwrap_or(mount.at).part(0..self.source().len()),
+        }
+    }
+
+    /// The path in the container; empty where a mount has none.
+    pub fn target(&self) -> &'m str {
+        match self {
+            HostMount::Bind(bind) => bind.target,
+            HostMount::Mount(mount) => mount.target.and_then(At::as_str).unwrap_or_default(),
+        }
+    }
+}
+
+/// One entry of `HostConfig.Devices`.
+#[derive(Debug, Clone, Copy)]
+pub struct Device<'m> {
+    /// The array element.
+    pub at: At<'m>,
+    /// `PathOnHost`.
+    pub path: At<'m>,
+}
+
+impl<'m> Device<'m> {
+    pub(super) fn read(at: At<'m>) -> Option<Self> {
+        let path = at.get_ignoring_case("PathOnHost").filter(|path| path.kind() == Kind::String)?;
+        Some(Self { at, path })
+    }
+
+    /// The path below `/dev`: `video0`. Real manifests forget the first `/` or leave a blank at the end
+    /// (`corpus.md` quirk 25).
+    pub fn name(&self) -> &'m str {
+        let path = self.path.as_str().unwrap_or_default().trim();
+        let path = path.trim_start_matches('/');
+        path.strip_prefix("dev/").unwrap_or(path)
+    }
+
+    /// The bytes of the path.
+    pub fn path_span(&self) -> Span {
+        self.path.part(0..self.path.as_str().unwrap_or_default().len())
     }
 }
 

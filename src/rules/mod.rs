@@ -33,22 +33,44 @@ macro_rules! registry {
 registry! {
     storage {
         share_bind
+        host_bind
+        named_volume
+        file_bind
+        kubelet_file
+        incomplete_mount
+        unknown_share
+        read_only_share
+        docker_socket
+        untranslated_mount
+        duplicate_target
     }
 
     network {
     }
 
     compute {
+        fpga_resource
+        fpga_device
         wireserver
+        docker_gpu
+        gpu_request
+        gpu_count
+        device
     }
 
     resources {
+        docker_limits
+        no_limits
+        shared_memory
+        ipc_mode
     }
 
     proxy {
     }
 
     lifecycle {
+        recreate
+        restart_policy
     }
 
     naming {
