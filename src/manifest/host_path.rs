@@ -13,8 +13,19 @@ const DOCKER: [&str; 5] = ["/var/run/docker.sock", "/run/docker.sock", "/var/run
 const KUBELET: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
 /// Files without an extension that modules are known to bind.
-const FILES: [&str; 6] =
-    ["/etc/localtime", "/etc/timezone", "/etc/machine-id", "/etc/passwd", "/etc/group", "/etc/shadow"];
+const FILES: [&str; 8] = [
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/machine-id",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/sys/class/gpio/export",
+    "/sys/class/gpio/unexport",
+];
+
+/// Directories that hold programs and nothing else.
+const PROGRAMS: [&str; 3] = ["/usr/bin/", "/bin/", "/usr/local/bin/"];
 
 /// Extensions of files. Directories that look like files by them were not found in real manifests; those that have
 /// a dot (`/tmp/.X11-unix`, `/opt/nvidia/deepstream/deepstream-4.0/`, `/etc/cron.d`) are none of these.
@@ -116,7 +127,9 @@ fn is_device(path: &str) -> bool {
 
 fn is_file(path: &str) -> bool {
     let extension = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension);
+    let program = PROGRAMS.iter().filter_map(|directory| path.strip_prefix(directory)).next();
     FILES.contains(&path)
+        || program.is_some_and(|name| !name.is_empty() && !name.contains('/'))
         || extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
 }
 
@@ -137,6 +150,8 @@ mod tests {
             ("/dev/snd", Directory),
             ("/dev/video0", Device),
             ("/etc/localtime", File),
+            ("/usr/bin/iotedge", File),
+            ("/usr/bin", Directory),
             ("/var/run/iotedge/mgmt.sock", File),
             ("$DIR/settings.JSON", File),
             ("/var/lib/videoanalyzer/", Directory),

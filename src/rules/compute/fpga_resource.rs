@@ -44,8 +44,11 @@ rule! {
 }
 
 fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
+    if module.option(&["k8s-experimental", "resources"]).is_none() {
+        return Verdict::NotApplicable;
+    }
     let places: Vec<At<'_>> = [module.limit(FPGA), module.request(FPGA)].into_iter().flatten().collect();
-    let [first, others @ ..] = places.as_slice() else { return Verdict::NotApplicable };
+    let [first, others @ ..] = places.as_slice() else { return Verdict::Judged(Vec::new()) };
     let finding = Finding::new(Severity::Block, "the GPU device has no FPGA")
         .at(first.key_span(), "no node has this resource")
         .because("Kubernetes never schedules the module; IoT Hub shows it as `failed` without a reason");

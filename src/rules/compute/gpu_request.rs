@@ -60,7 +60,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     };
     let allowed = limit.as_text().unwrap_or_default();
     Verdict::from((!has_placeholder(allowed) && !equal(request, limit)).then(|| {
-        Finding::new(Severity::Block, format!("{asked} GPUs are requested, but {allowed} is the limit"))
+        Finding::new(Severity::Block, format!("the request for GPUs is {asked}, the limit {allowed}"))
             .at(request.span(), "must equal the limit")
             .related(limit.span(), "the limit")
             .because(refused)

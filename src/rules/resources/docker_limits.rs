@@ -63,17 +63,21 @@ fn judge(module: Module<'_>, name: &str, at: At<'_>) -> Option<Finding> {
     if is_unlimited(name, at) {
         return None;
     }
-    let resource = if name.starts_with("Mem") { "memory" } else { "cpu" };
-    let given = module.limit(resource).is_some() || module.request(resource).is_some();
+    let given = match name {
+        "Memory" => module.limit("memory"),
+        "MemoryReservation" => module.request("memory"),
+        "CpuShares" => module.request("cpu"),
+        _ => module.limit("cpu"),
+    };
     let limits = |name| module.option(&["HostConfig", name]).filter(|at| !is_unlimited(name, *at));
     let amount = amount(at);
     match name {
         "MemorySwap" | "CpusetCpus" => Some(without_counterpart(name, at)),
-        _ if given => None,
+        _ if given.is_some() => None,
         "CpuShares" => Some(without_counterpart(name, at)),
-        "Memory" => Some(translated(module, at, "limits", resource, amount.map(quantity::memory))),
-        "MemoryReservation" => Some(translated(module, at, "requests", resource, amount.map(quantity::memory))),
-        "NanoCpus" => Some(translated(module, at, "limits", resource, amount.map(|n| quantity::cpu(n / 1_000_000)))),
+        "Memory" => Some(translated(module, at, "limits", "memory", amount.map(quantity::memory))),
+        "MemoryReservation" => Some(translated(module, at, "requests", "memory", amount.map(quantity::memory))),
+        "NanoCpus" => Some(translated(module, at, "limits", "cpu", amount.map(|n| quantity::cpu(n / 1_000_000)))),
         // Docker takes either NanoCpus or a quota; quota and period are one limit.
         _ if limits("NanoCpus").is_some() => None,
         "CpuQuota" => Some(quota(module, at, limits("CpuPeriod"))),

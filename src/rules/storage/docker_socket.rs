@@ -46,7 +46,7 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
             Finding::new(severity(context.target), format!("`{}` brings Docker into the module", mount.source()))
                 .at(mount.source_span(), "Docker of the host")
                 .because("the GPU device has no Docker from software 2312 on")
-                .fix(Fix::advice("take metrics from Azure Monitor or EdgeShift's module, and let IoT Edge run modules"))
+                .fix(Fix::advice("take metrics from Azure Monitor or EdgeShift's module, not from Docker"))
         })
     })
 }

@@ -54,10 +54,10 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
             HostPath::Directory => {
                 Finding::new(Severity::Warn, format!("`{source}` is a directory of the node, not a share"))
                     .at(bind.source_span(), "what the module keeps here stays on this node")
-                    .because("it starts empty on the GPU device, and is lost when the module moves to another node")
+                    .because("it starts empty, and stays behind when the module moves to another node; data that must live wants a share")
                     .fix(as_mount(module, &bind, Fix::safe("mount the directory by `Mounts`, the form for host paths")))
             }
-            HostPath::Placeholder => Finding::new(Severity::Warn, format!("`{source}` is bound, share or not"))
+            HostPath::Placeholder => Finding::new(Severity::Warn, format!("`{source}` is bound, whatever it stands for"))
                 .at(bind.source_span(), "may stand for a share or for a directory of the node")
                 .because("if it is a share by its path on the FPGA device, the module gets an empty directory instead")
                 .fix(as_mount(
