@@ -20,7 +20,8 @@ pub(crate) fn on_disk(name: &str, target: &str) -> Value {
 }
 
 fn entry(name: &str, directory: &Value, target: &str) -> Value {
-    json!({ "volume": { "name": name, "emptyDir": directory }, "volumeMounts": [{ "name": name, "mountPath": target }] })
+    let mount = json!({ "name": name, "mountPath": target });
+    json!({ "volume": { "name": name, "emptyDir": directory }, "volumeMounts": [mount] })
 }
 
 /// A name for the volume mounted at `target`: `prefix` and the path, in what a DNS label allows.

@@ -231,6 +231,8 @@ pub(crate) fn port(key: &str) -> Option<(u16, Protocol)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::{Manifest, Module};
+    use crate::text::Source;
 
     #[test]
     fn binds_split_where_people_mean_it() {
@@ -242,6 +244,33 @@ mod tests {
         assert_eq!(split("<Host path: here>:/b"), ["<Host path: here>", "/b"]);
         assert_eq!(split("$VAR:/path"), ["$VAR", "/path"]);
         assert_eq!(split("only"), ["only"]);
+    }
+
+    #[test]
+    fn host_paths_are_found_in_both_forms() {
+        let text = r#"{"HostConfig": {
+            "Binds": ["/a:/b:ro", "/no-target", "$X"],
+            "Mounts": ["<more>", {"type": "BIND", "source": "/c", "target": "/d"}, {"Type": "volume", "Source": "e"}]}}"#;
+        let manifest = Manifest::read(&Source::new("t", text)).unwrap();
+        let module = manifest.modules().next().unwrap();
+        let bytes = |span| module.manifest().document().ranges(span).into_iter().map(|range| &text[range]).collect();
+        let found: Vec<(&str, &str, String)> = module
+            .host_mounts()
+            .iter()
+            .map(|mount| (mount.source(), mount.target(), bytes(mount.source_span())))
+            .collect();
+        assert_eq!(found, [("/a", "/b", "/a".to_owned()), ("/c", "/d", "/c".to_owned())]);
+        assert_eq!(bytes(module.binds()[0].target_span()), "/b");
+        assert_eq!(module.mounts()[0].index, 1);
+    }
+
+    #[test]
+    fn devices_are_named_in_spite_of_slips() {
+        let text = r#"{"HostConfig": {"Devices": [
+            {"PathOnHost": "/dev/video0"}, {"pathonhost": "dev/nvhost-prof-gpu "}, {"PathInContainer": "/dev/x"}, "$D"]}}"#;
+        let manifest = Manifest::read(&Source::new("t", text)).unwrap();
+        let names: Vec<&str> = manifest.modules().flat_map(Module::devices).map(|device| device.name()).collect();
+        assert_eq!(names, ["video0", "nvhost-prof-gpu"]);
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn is_device(path: &str) -> bool {
 
 fn is_file(path: &str) -> bool {
     let extension = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension);
-    let program = PROGRAMS.iter().filter_map(|directory| path.strip_prefix(directory)).next();
+    let program = PROGRAMS.iter().find_map(|directory| path.strip_prefix(directory));
     FILES.contains(&path)
         || program.is_some_and(|name| !name.is_empty() && !name.contains('/'))
         || extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))

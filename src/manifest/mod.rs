@@ -210,7 +210,7 @@ impl<'m> Module<'m> {
 
     /// The path of `keys` below the createOptions, for an edit: with the spelling that is there, or the usual one.
     pub fn option_path(self, keys: &[&str]) -> Path {
-        // Where there are createOptions, their path has the spelling that is there (`createoptions`, `corpus.md` quirk 16).
+        // The path of what is there has its spelling: `createoptions` occurs (`corpus.md` quirk 16).
         let base = match self.entry.options.root() {
             Some(root) => self.manifest.document.at(root).path(),
             None => self.entry().path().key("settings").key("createOptions"),
@@ -332,4 +332,21 @@ fn is_create_options(root: At<'_>) -> bool {
                 key == "k8s-experimental" || KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
             })
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_for_edits_have_the_spelling_that_is_there() {
+        let text = r#"{"$edgeAgent": {"properties.desired": {"modules": {
+            "m": {"settings": {"createoptions": "{\"hostconfig\": {}}"}},
+            "n": {"settings": {"image": "i"}}}}}}"#;
+        let manifest = Manifest::read(&Source::new("t", text)).unwrap();
+        let path = |id| manifest.module(id).unwrap().option_path(&["HostConfig", "Mounts"]).to_string();
+        let base = "$edgeAgent.\"properties.desired\".modules";
+        assert_eq!(path("m"), format!("{base}.m.settings.createoptions.hostconfig.Mounts"));
+        assert_eq!(path("n"), format!("{base}.n.settings.createOptions.HostConfig.Mounts"));
+    }
 }

@@ -7,9 +7,9 @@ use crate::text::{At, Path, Span};
 rule! {
     /// # GPU asked for as Docker does
     ///
-    /// `Runtime: nvidia`, `DeviceRequests` and devices `/dev/nvidia*` are Docker's ways to a GPU. The agent on Kubernetes
-    /// translates none of them. The module starts all the same, without a GPU or on whatever the node's default
-    /// runtime lends it, and computes on the processor or fails at its first call to CUDA.
+    /// `Runtime: nvidia`, `DeviceRequests` and devices `/dev/nvidia*` are Docker's ways to a GPU. The agent on
+    /// Kubernetes translates none of them. The module starts all the same, without a GPU or on whatever the node's
+    /// default runtime lends it, and computes on the processor or fails at its first call to CUDA.
     ///
     /// ## Example
     ///

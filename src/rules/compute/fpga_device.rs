@@ -30,8 +30,8 @@ rule! {
     /// ## Fix
     ///
     /// Asks, because the model itself must be made anew for the GPU: the devices are removed and as many GPUs asked
-    /// for, but not more than the site has (`--site gpus=1`). In an Ubuntu VM the GPU comes with the VM, and the
-    /// devices are simply to be removed.
+    /// for, but not more than the site has (`--site gpus=1`). On Docker in an Ubuntu VM that request has no effect,
+    /// and the devices are simply to be removed.
     id: "compute-fpga-device",
     codes: &["GPU-019"],
     severity: Severity::Block,

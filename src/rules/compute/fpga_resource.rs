@@ -30,8 +30,8 @@ rule! {
     /// ## Fix
     ///
     /// Asks, because the model itself must be made anew for the GPU: as many GPUs take the place of the FPGAs, but not
-    /// more than the site has (`--site gpus=1`). In an Ubuntu VM this section has no effect; the GPU then comes with the
-    /// VM, and the FPGA is simply to be removed.
+    /// more than the site has (`--site gpus=1`). On Docker in an Ubuntu VM this section has no effect at all, and the
+    /// FPGA is simply to be removed.
     id: "compute-fpga-resource",
     codes: &["GPU-001"],
     severity: Severity::Block,

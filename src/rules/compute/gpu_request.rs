@@ -7,8 +7,8 @@ use crate::text::At;
 rule! {
     /// # GPU request that differs from its limit
     ///
-    /// A GPU can't be lent out twice, so Kubernetes wants a limit for it, and a request that equals the limit or none at
-    /// all. Otherwise it refuses the module's Deployment, which also keeps the claims of **all** modules from being
+    /// A GPU can't be lent out twice, so Kubernetes wants a limit for it, and a request that equals the limit or none
+    /// at all. Otherwise it refuses the module's Deployment, which also keeps the claims of **all** modules from being
     /// made.
     ///
     /// ## Example

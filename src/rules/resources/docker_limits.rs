@@ -40,9 +40,9 @@ rule! {
     /// ## Fix
     ///
     /// Safe for `Memory`, `MemoryReservation` (a request), `NanoCpus`, and `CpuQuota` with its `CpuPeriod`: they become
-    /// the same amount of `memory` and `cpu`. A `CpuPeriod` alone asks: the documentation takes 25000 for a quarter of a
-    /// core, but in Docker a period limits nothing until there is a quota. `MemorySwap`, `CpuShares` and `CpusetCpus`
-    /// have no counterpart; they are reported as warnings.
+    /// the same amount of `memory` and `cpu`. A `CpuPeriod` alone asks: the documentation takes 25000 for a quarter of
+    /// a core, but in Docker a period limits nothing until there is a quota. `MemorySwap`, `CpuShares` and
+    /// `CpusetCpus` have no exact counterpart; they are reported as warnings.
     id: "resources-docker-limits",
     codes: &["RES-001"],
     severity: Severity::Silent,

@@ -10,8 +10,8 @@ const DOCKER_LIMITS: [&str; 5] = ["Memory", "MemoryReservation", "NanoCpus", "Cp
 rule! {
     /// # Module without limits
     ///
-    /// A module without limits is allowed. Kubernetes then puts it in the class BestEffort: it gets what is left, and
-    /// is the first to go when memory runs short. Limits are good practice, because the node has other work to do;
+    /// A module without limits is allowed. Kubernetes then puts it in the class `BestEffort`: it gets what is left,
+    /// and is the first to go when memory runs short. Limits are good practice, because the node has other work to do;
     /// where `requests` are not written, the limits also count as the least that the module needs.
     ///
     /// ## Example

@@ -33,9 +33,9 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Safe: the directory in memory is added with the same size, and `ShmSize` goes. That is for use inside one module.
-    /// Modules that share memory with each other need `IpcMode: host` on each (IPC-002); a module that has it uses the
-    /// shared memory of the node, which a directory of its own would cut it off from, and is left alone.
+    /// Safe: the directory in memory is added with the same size, and `ShmSize` goes. That is for use inside one
+    /// module. Modules that share memory with each other need `IpcMode: host` on each (IPC-002); a module that has it
+    /// uses the shared memory of the node, which a directory of its own would cut it off from, and is left alone.
     id: "resources-shared-memory",
     codes: &["IPC-001"],
     severity: Severity::Silent,

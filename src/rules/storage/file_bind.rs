@@ -10,7 +10,7 @@ rule! {
     /// # File mounted from the host
     ///
     /// On Kubernetes a path of the host can be mounted only if it is a directory. Where the file is there, the mount
-    /// fails and the module never leaves ContainerCreating (IoT Hub shows `backoff`). Where it is missing, Kubernetes
+    /// fails and the module never leaves `ContainerCreating` (IoT Hub shows `backoff`). Where it is missing, Kubernetes
     /// makes a *directory* of that name, and the program finds a directory where it opens a file.
     ///
     /// A manifest doesn't say what is a file. This rule goes by the name: an extension such as `.json` or `.sock`, a
@@ -24,7 +24,7 @@ rule! {
     ///
     /// ## Use instead
     ///
-    /// A directory of its own for the file, or a ConfigMap mounted through `k8s-experimental.volumes`.
+    /// A directory of its own for the file, or a `ConfigMap` mounted through `k8s-experimental.volumes`.
     ///
     /// ```json,passes
     /// { "HostConfig": { "Mounts": [{ "Type": "bind", "Source": "/etc/scorer", "Target": "/app/config" }] } }
@@ -70,6 +70,6 @@ fn way_out(source: &str, path: HostPath<'_>) -> &'static str {
     } else if CERTIFICATES.iter().any(|end| source.to_ascii_lowercase().ends_with(end)) {
         "keep it in a directory of its own and mount that; certificates of IoT Edge are uploaded to the device instead"
     } else {
-        "keep it in a directory of its own and mount that, or put it into a ConfigMap and mount that through `k8s-experimental.volumes`"
+        "keep it in a directory of its own and mount that, or make it a ConfigMap for `k8s-experimental.volumes`"
     }
 }

@@ -50,26 +50,23 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     Verdict::each(module.host_mounts(), |mount| {
         let HostMount::Bind(bind) = mount else { return None };
         let source = bind.source;
-        let finding = match mount.host_path() {
-            HostPath::Directory => {
-                Finding::new(Severity::Warn, format!("`{source}` is a directory of the node, not a share"))
-                    .at(bind.source_span(), "what the module keeps here stays on this node")
-                    .because("it starts empty, and stays behind when the module moves to another node; data that must live wants a share")
-                    .fix(as_mount(module, &bind, Fix::safe("mount the directory by `Mounts`, the form for host paths")))
-            }
-            HostPath::Placeholder => Finding::new(Severity::Warn, format!("`{source}` is bound, whatever it stands for"))
-                .at(bind.source_span(), "may stand for a share or for a directory of the node")
-                .because("if it is a share by its path on the FPGA device, the module gets an empty directory instead")
-                .fix(as_mount(
-                    module,
-                    &bind,
-                    Fix::ask(
-                        "if it is a host path, mount it as that; if it is a share, use type `volume` and its name",
-                    ),
-                )),
+        let (message, label, reason, fix) = match mount.host_path() {
+            HostPath::Directory => (
+                format!("`{source}` is a directory of the node, not a share"),
+                "what the module keeps here stays on this node",
+                "it starts empty, and stays behind when the module moves; data that must live wants a share",
+                Fix::safe("mount the directory by `Mounts`, the form for host paths"),
+            ),
+            HostPath::Placeholder => (
+                format!("`{source}` is bound, and may be a share"),
+                "stands for a share or for a directory of the node",
+                "if it is a share by its path on the FPGA device, the module gets an empty directory instead",
+                Fix::ask("if it is a host path, mount it as that; if it is a share, use type `volume` and its name"),
+            ),
             _ => return None,
         };
-        Some(finding)
+        let finding = Finding::new(Severity::Warn, message).at(bind.source_span(), label).because(reason);
+        Some(finding.fix(as_mount(module, &bind, fix)))
     })
 }
 

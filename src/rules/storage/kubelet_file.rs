@@ -8,7 +8,7 @@ rule! {
     ///
     /// Kubernetes writes `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` for every container. Modules of the FPGA
     /// device bind the host's `/etc/hosts`; on Kubernetes a file can't be mounted, so the module never leaves
-    /// ContainerCreating, and it would lose the names of the cluster if it could.
+    /// `ContainerCreating`, and it would lose the names of the cluster if it could.
     ///
     /// ## Example
     ///

@@ -2,18 +2,20 @@ use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::manifest::{Module, Mount};
 use crate::target::Platform;
+use crate::text::At;
 
 rule! {
     /// # Share mounted read-only
     ///
-    /// For a read-only volume the agent makes a claim with the access mode ReadOnlyMany. The volume of a share offers
-    /// ReadWriteOnce and ReadWriteMany only, and a claim whose mode the volume lacks is never bound: the module
+    /// For a read-only volume the agent makes a claim with the access mode `ReadOnlyMany`. The volume of a share offers
+    /// `ReadWriteOnce` and `ReadWriteMany` only, and a claim whose mode the volume lacks is never bound: the module
     /// stays Pending.
     ///
     /// ## Example
     ///
     /// ```json,fails
-    /// { "HostConfig": { "Mounts": [{ "Type": "volume", "Source": "models", "Target": "/models", "ReadOnly": true }] } }
+    /// { "HostConfig": { "Mounts": [
+    ///     { "Type": "volume", "Source": "models", "Target": "/models", "ReadOnly": true }] } }
     /// ```
     ///
     /// ## Use instead
@@ -43,7 +45,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let volumes = module.mounts().into_iter().filter(|mount| mount.is("volume"));
     Verdict::each(volumes, |mount: Mount<'_>| {
         let read_only = mount.at.get_ignoring_case("ReadOnly").filter(|_| mount.read_only)?;
-        let name = mount.source.and_then(|source| source.as_str()).unwrap_or_default();
+        let name = mount.source.and_then(At::as_str).unwrap_or_default();
         let finding = Finding::new(Severity::Block, format!("share `{name}` is mounted read-only"))
             .at(read_only.member_span(), "asks for an access mode that a share does not have")
             .because("the claim is never bound, so the module stays Pending")
