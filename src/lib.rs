@@ -27,6 +27,7 @@ pub mod engine;
 pub mod evidence;
 pub mod finding;
 pub mod hub;
+pub mod kube_model;
 #[cfg(feature = "agent")]
 pub mod link;
 pub mod manifest;

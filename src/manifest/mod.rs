@@ -3,16 +3,23 @@
 
 mod docker;
 mod env;
+mod extensions;
+mod host_path;
 mod options;
+mod placeholder;
 mod secrets;
 
 use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-pub use docker::{Bind, FPGA_SHARES, Mount, PortBinding, Protocol};
+pub use docker::{Bind, Device, HostMount, Mount, PortBinding, Protocol};
 pub use env::EnvVar;
+pub use extensions::PodVolume;
+pub(crate) use extensions::{FPGA, GPU};
+pub use host_path::HostPath;
 pub use options::Options;
+pub(crate) use placeholder::has_placeholder;
 
 use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};
 
@@ -203,9 +210,10 @@ impl<'m> Module<'m> {
 
     /// The path of `keys` below the createOptions, for an edit: with the spelling that is there, or the usual one.
     pub fn option_path(self, keys: &[&str]) -> Path {
-        let base = match self.manifest.form {
-            Form::CreateOptions => Path::default(),
-            _ => self.entry().path().key("settings").key("createOptions"),
+        // The path of what is there has its spelling: `createoptions` occurs (`corpus.md` quirk 16).
+        let base = match self.entry.options.root() {
+            Some(root) => self.manifest.document.at(root).path(),
+            None => self.entry().path().key("settings").key("createOptions"),
         };
         (0..keys.len()).fold(base, |path, i| {
             let there = self.option(&keys[..=i]).and_then(At::key);
@@ -224,10 +232,29 @@ impl<'m> Module<'m> {
         list.into_iter().flat_map(At::items).filter_map(Bind::read).collect()
     }
 
-    /// `HostConfig.Mounts`.
+    /// `HostConfig.Mounts`; elements that are no objects, such as placeholders, are left out.
     pub fn mounts(self) -> Vec<Mount<'m>> {
         let list = self.option(&["HostConfig", "Mounts"]);
-        list.into_iter().flat_map(At::items).map(Mount::read).collect()
+        let objects = list.into_iter().flat_map(At::items).enumerate().filter(|(_, at)| at.kind() == Kind::Object);
+        objects.map(|(index, at)| Mount::read(index, at)).collect()
+    }
+
+    /// Paths of the host that the module mounts: `Binds`, and `Mounts` of type `bind`.
+    pub fn host_mounts(self) -> Vec<HostMount<'m>> {
+        let binds = self.binds().into_iter().filter(|bind| !bind.target.is_empty()).map(HostMount::Bind);
+        let mounts = self.mounts().into_iter().filter(|mount| mount.is("bind") && mount.source.is_some());
+        binds.chain(mounts.map(HostMount::Mount)).collect()
+    }
+
+    /// `HostConfig.Devices`.
+    pub fn devices(self) -> Vec<Device<'m>> {
+        let list = self.option(&["HostConfig", "Devices"]);
+        list.into_iter().flat_map(At::items).filter_map(Device::read).collect()
+    }
+
+    /// Whether `HostConfig.Privileged` is true.
+    pub fn is_privileged(self) -> bool {
+        self.option(&["HostConfig", "Privileged"]).and_then(At::as_bool).unwrap_or(false)
     }
 
     /// `HostConfig.PortBindings`, one entry for each host port.
@@ -305,4 +332,21 @@ fn is_create_options(root: At<'_>) -> bool {
                 key == "k8s-experimental" || KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
             })
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_for_edits_have_the_spelling_that_is_there() {
+        let text = r#"{"$edgeAgent": {"properties.desired": {"modules": {
+            "m": {"settings": {"createoptions": "{\"hostconfig\": {}}"}},
+            "n": {"settings": {"image": "i"}}}}}}"#;
+        let manifest = Manifest::read(&Source::new("t", text)).unwrap();
+        let path = |id| manifest.module(id).unwrap().option_path(&["HostConfig", "Mounts"]).to_string();
+        let base = "$edgeAgent.\"properties.desired\".modules";
+        assert_eq!(path("m"), format!("{base}.m.settings.createoptions.hostconfig.Mounts"));
+        assert_eq!(path("n"), format!("{base}.n.settings.createOptions.HostConfig.Mounts"));
+    }
 }

@@ -34,22 +34,44 @@ registry! {
     storage {
         share_bind
         share_path
+        host_bind
+        named_volume
+        file_bind
+        kubelet_file
+        incomplete_mount
+        unknown_share
+        read_only_share
+        docker_socket
+        untranslated_mount
+        duplicate_target
     }
 
     network {
     }
 
     compute {
+        fpga_resource
+        fpga_device
         wireserver
+        docker_gpu
+        gpu_request
+        gpu_count
+        device
     }
 
     resources {
+        docker_limits
+        no_limits
+        shared_memory
+        ipc_mode
     }
 
     proxy {
     }
 
     lifecycle {
+        recreate
+        restart_policy
     }
 
     naming {

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{FPGA_SHARES, Module};
+use crate::manifest::{HostPath, Module};
 use crate::target::Platform;
 
 rule! {
@@ -40,14 +40,17 @@ rule! {
 }
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
-    Verdict::each(module.binds(), |bind| {
-        let path = bind.source.strip_prefix(FPGA_SHARES)?;
-        let share = path.split('/').next().unwrap_or_default();
+    Verdict::each(module.host_mounts(), |mount| {
+        let HostPath::Share { name, .. } = mount.host_path() else { return None };
+        let (what, fix) = match name {
+            "" => ("the folder of all shares".to_owned(), "mount each share that the module uses in the VM".to_owned()),
+            name => (format!("share `{name}`"), format!("mount the share `{name}` in the VM")),
+        };
         Some(
-            Finding::new(Severity::Silent, format!("share `{share}` is bound by its path on the FPGA device"))
-                .at(bind.source_span(), "nothing is mounted here in the VM")
+            Finding::new(Severity::Silent, format!("{what} is bound by its path on the FPGA device"))
+                .at(mount.source_span(), "nothing is mounted here in the VM")
                 .because("Docker makes an empty directory, and the module runs as if all were well")
-                .fix(Fix::advice(format!("mount the share `{share}` in the VM and bind the path where it is mounted"))),
+                .fix(Fix::advice(format!("{fix} and bind the path where it is mounted"))),
         )
     })
 }
