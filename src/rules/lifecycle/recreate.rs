@@ -15,7 +15,7 @@ rule! {
     /// works until its first update, which then hangs.
     ///
     /// The migration guide asks for `Recreate` for modules with ports too. Ports and addresses belong to the Service,
-    /// which no pod holds, so such modules update well without it and are not reported.
+    /// which no pod holds, so such modules update well without it; they are reported for information only.
     ///
     /// ## Example
     ///
@@ -57,11 +57,19 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     if kind.is_some_and(|kind| kind == "Recreate" || has_placeholder(kind)) {
         return Verdict::Judged(Vec::new());
     }
+    if first.severity == Severity::Info {
+        return Verdict::Judged(vec![
+            Finding::new(Severity::Info, "the migration guide asks for `Recreate` where a module has ports")
+                .at(first.span, "held by the Service, not by the pod")
+                .because("the module updates well without it, since no pod holds the port"),
+        ]);
+    }
     let finding = Finding::new(first.severity, format!("an update of the module waits for {}", first.name))
         .when(When::Update)
         .at(first.span, "held by the old pod until the new one runs")
         .because("the new pod can't start before the old one stops, which waits for the new one");
-    let finding = others.iter().fold(finding, |finding, other| finding.related(other.span, "and so is this"));
+    let others = others.iter().filter(|other| other.severity != Severity::Info);
+    let finding = others.fold(finding, |finding, other| finding.related(other.span, "and so is this"));
     let finding = match strategy {
         Some(strategy) => finding.related(strategy.member_span(), "not `Recreate`"),
         None => finding,
@@ -97,7 +105,9 @@ fn held(module: Module<'_>, context: &Context<'_>) -> Vec<Held> {
         let name = format!("the claim `{name}`, if it is for one writer");
         Some(Held { name, span: at.span(), severity: Severity::Warn })
     });
-    devices.chain(network).chain(claims).collect()
+    let ports = module.option(&["HostConfig", "PortBindings"]).filter(|ports| ports.members().len() > 0);
+    let ports = ports.map(|at| Held { name: "a port".to_owned(), span: at.key_span(), severity: Severity::Info });
+    devices.chain(network).chain(claims).chain(ports).collect()
 }
 
 /// Whether a limit is about devices: their names begin with the domain of a vendor. The FPGA is not there at all
