@@ -1,6 +1,7 @@
 //! Rules applied to a snapshot: deterministic, total, without I/O. Decides what is evaluated at all; what a rule
 //! thinks is the rule's.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
@@ -8,9 +9,9 @@ use jiff::Timestamp;
 use crate::evidence::{ModuleState, Observed, Snapshot, Why};
 use crate::finding::{Finding, Level, Safety, Severity};
 use crate::manifest::{Form, Manifest, Module, Options};
-use crate::report::{Evaluation, Outcome, Report, Subject};
-use crate::settings::{Settings, Site};
-use crate::target::{Platform, Target};
+use crate::report::{Evaluation, Outcome, Report, Subject, Suppressed};
+use crate::settings::{Settings, Site, Suppression};
+use crate::target::{Agent, Platform, Target};
 
 /// A rule: its page, what it declares, and its check.
 #[derive(Debug)]
@@ -46,6 +47,21 @@ pub enum Check {
     Deployment(fn(&Manifest, &Context<'_>) -> Verdict),
     /// Each module as it runs.
     State(fn(&str, &ModuleState, &Context<'_>) -> Verdict),
+    /// The suppressions of the settings, once everything was judged: see [`evaluate_settings`].
+    Suppressions(fn(&[SuppressionUse<'_>]) -> Verdict),
+}
+
+/// A suppression and what became of it.
+#[derive(Debug, Clone, Copy)]
+pub struct SuppressionUse<'a> {
+    /// The suppression.
+    pub suppression: &'a Suppression,
+    /// Whether there is such a rule.
+    pub names_a_rule: bool,
+    /// Whether it hid something.
+    pub hides: bool,
+    /// Whether its last day is over.
+    pub is_expired: bool,
 }
 
 /// Evidence without which a rule is not evaluated.
@@ -61,6 +77,10 @@ pub enum Need {
     Gpus,
     /// The size of the site's range of external addresses.
     ExternalIps,
+    /// The memory of the worker VM.
+    WorkerMemory,
+    /// The software of the device.
+    Software,
 }
 
 /// What a rule knows besides its subject.
@@ -68,6 +88,8 @@ pub enum Need {
 pub struct Context<'a> {
     /// Where the deployment is to run.
     pub target: Target,
+    /// The IoT Edge agent on Kubernetes.
+    pub agent: Agent,
     /// Facts about the site.
     pub site: &'a Site,
     /// When the snapshot was taken.
@@ -120,21 +142,69 @@ impl Rule {
 
 /// Applies `rules` to `snapshot`.
 pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule]) -> Report {
-    let context = Context { target: settings.target, site: &settings.site, now: snapshot.taken_at };
-    let evaluations = rules.iter().flat_map(|rule| evaluate_rule(rule, snapshot, &context)).collect();
-    Report { target: settings.target, evaluations }
+    let context =
+        Context { target: settings.target, agent: settings.agent, site: &settings.site, now: snapshot.taken_at };
+    let mut evaluations = Vec::new();
+    let mut suppressions_used = BTreeSet::new();
+    for rule in rules {
+        // Only the suppressions of this rule can matter to it.
+        let suppressions = settings.suppress.iter().enumerate();
+        let suppressions = suppressions.filter(|(_, s)| rule.answers_to(&s.rule) && !s.is_expired(snapshot.taken_at));
+        let suppressions: Vec<(usize, &Suppression)> = suppressions.collect();
+        for mut evaluation in evaluate_rule(rule, snapshot, &context) {
+            suppressions_used.extend(suppress(&mut evaluation, &suppressions));
+            evaluations.push(evaluation);
+        }
+    }
+    Report { target: settings.target, evaluations, suppressions_used }
+}
+
+/// Judges the settings themselves, after everything that they are about: a suppression that hides nothing in any of
+/// `reports`, or whose last day is over, is itself a finding.
+pub fn evaluate_settings(settings: &Settings, reports: &[&Report], now: Timestamp, rules: &[&'static Rule]) -> Report {
+    let uses: Vec<SuppressionUse<'_>> = settings
+        .suppress
+        .iter()
+        .enumerate()
+        .map(|(i, suppression)| SuppressionUse {
+            suppression,
+            names_a_rule: rules.iter().any(|rule| rule.answers_to(&suppression.rule)),
+            hides: reports.iter().any(|report| report.suppressions_used.contains(&i)),
+            is_expired: suppression.is_expired(now),
+        })
+        .collect();
+    let evaluations = rules.iter().filter_map(|rule| match &rule.check {
+        Check::Suppressions(check) => Some(evaluation(rule, Subject::Deployment, judged(None, || check(&uses)))),
+        _ => None,
+    });
+    Report { target: settings.target, evaluations: evaluations.collect(), suppressions_used: BTreeSet::new() }
+}
+
+/// Hides the findings of `evaluation` behind the first suppression that covers it, and says which one that was.
+fn suppress(evaluation: &mut Evaluation, suppressions: &[(usize, &Suppression)]) -> Option<usize> {
+    let module = match &evaluation.subject {
+        Subject::Module(id) => Some(id.as_str()),
+        Subject::Deployment => None,
+    };
+    let Outcome::Fail(findings) = &mut evaluation.outcome else { return None };
+    let (index, suppression) = suppressions.iter().find(|(_, suppression)| suppression.covers(module))?;
+    evaluation.outcome = Outcome::Suppressed(Suppressed {
+        reason: suppression.reason.clone(),
+        until: suppression.until.map(|until| until.to_string()),
+        hidden: std::mem::take(findings),
+    });
+    Some(*index)
+}
+
+/// One line of the ledger.
+fn evaluation(rule: &'static Rule, subject: Subject, outcome: Outcome) -> Evaluation {
+    // Manifest and `$edgeAgent` twin alike were handed to us.
+    let level = Level::L1;
+    Evaluation { rule: rule.id, codes: rule.codes, severity: rule.severity, subject, level, outcome }
 }
 
 fn evaluate_rule(rule: &'static Rule, snapshot: &Snapshot, context: &Context<'_>) -> Vec<Evaluation> {
-    let line = |subject: Subject, outcome: Outcome| Evaluation {
-        rule: rule.id,
-        codes: rule.codes,
-        severity: rule.severity,
-        subject,
-        // Manifest and `$edgeAgent` twin alike were handed to us.
-        level: Level::L1,
-        outcome,
-    };
+    let line = |subject: Subject, outcome: Outcome| evaluation(rule, subject, outcome);
     if !rule.targets.contains(&context.target.platform) {
         return vec![line(Subject::Deployment, Outcome::NotApplicable)];
     }
@@ -165,6 +235,7 @@ fn evaluate_rule(rule: &'static Rule, snapshot: &Snapshot, context: &Context<'_>
             Observed::Absent => vec![line(Subject::Deployment, Outcome::NotApplicable)],
             Observed::Unknown(why) => vec![line(Subject::Deployment, Outcome::NotEvaluated(why.clone()))],
         },
+        Check::Suppressions(_) => Vec::new(),
     }
 }
 
@@ -191,14 +262,19 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
         },
         Need::Deployment => (manifest.form() == Form::CreateOptions)
             .then(|| Why::not_given("the deployment around these createOptions")),
-        Need::Shares => context.site.shares.is_none().then(|| Why::not_given("the shares of the site (site.shares)")),
-        Need::Gpus => context.site.gpus.is_none().then(|| Why::not_given("the GPUs of the site (site.gpus)")),
-        Need::ExternalIps => context
-            .site
-            .external_ips
-            .is_none()
-            .then(|| Why::not_given("the range of external addresses of the site (site.external_ips)")),
+        Need::Shares => unless(context.site.shares.is_some(), "the shares of the site (site.shares)"),
+        Need::Gpus => unless(context.site.gpus.is_some(), "the GPUs of the site (site.gpus)"),
+        Need::ExternalIps => unless(
+            context.site.external_ips.is_some(),
+            "the range of external addresses of the site (site.external_ips)",
+        ),
+        Need::WorkerMemory => unless(context.site.worker_memory.is_some(), "the worker VM (site.worker_memory)"),
+        Need::Software => unless(context.target.software.is_some(), "the device software (site.software)"),
     })
+}
+
+fn unless(known: bool, what: &str) -> Option<Why> {
+    (!known).then(|| Why::not_given(what))
 }
 
 fn is_broken(module: Module<'_>) -> bool {

@@ -1,6 +1,6 @@
 //! What an evaluation came to: an [`Outcome`] for every rule and subject, so that "could not check" is never "passed".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -38,8 +38,21 @@ pub enum Outcome {
     NotApplicable,
     /// What the rule needs is not known.
     NotEvaluated(Why),
+    /// It is not well, and somebody said that they know.
+    Suppressed(Suppressed),
     /// The rule panicked: a fault of ours, reported as such.
     Broken(String),
+}
+
+/// Findings that somebody accepted.
+#[derive(Debug, Clone)]
+pub struct Suppressed {
+    /// Why.
+    pub reason: String,
+    /// Until which day, `yyyy-mm-dd`.
+    pub until: Option<String>,
+    /// What is hidden.
+    pub hidden: Vec<Finding>,
 }
 
 /// One line of the ledger.
@@ -66,6 +79,8 @@ pub struct Report {
     pub target: Target,
     /// The ledger.
     pub evaluations: Vec<Evaluation>,
+    /// The suppressions that hid something, by their place in the settings.
+    pub suppressions_used: BTreeSet<usize>,
 }
 
 /// How many evaluations ended in which way.
@@ -79,6 +94,8 @@ pub struct Ledger {
     pub not_applicable: usize,
     /// [`Outcome::NotEvaluated`]
     pub not_evaluated: usize,
+    /// [`Outcome::Suppressed`]
+    pub suppressed: usize,
     /// [`Outcome::Broken`]
     pub broken: usize,
 }
@@ -174,6 +191,7 @@ impl Report {
                 Outcome::Fail(_) => ledger.failed += 1,
                 Outcome::NotApplicable => ledger.not_applicable += 1,
                 Outcome::NotEvaluated(_) => ledger.not_evaluated += 1,
+                Outcome::Suppressed(_) => ledger.suppressed += 1,
                 Outcome::Broken(_) => ledger.broken += 1,
             }
             ledger

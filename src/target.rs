@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where a deployment is to run.
@@ -37,7 +38,9 @@ impl Platform {
 }
 
 /// The device software, `yymm` as Microsoft numbers it (2101, 2203, 2312 …).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "String", try_from = "String")]
+#[schemars(with = "String")]
 pub struct Software(u16);
 
 impl Software {
@@ -48,9 +51,69 @@ impl Software {
     pub const FIRST_WITHOUT_DOCKER: Software = Software(2312);
 }
 
-/// A platform and, where known, its software.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+impl FromStr for Software {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.parse().ok().filter(|n| text.len() == 4 && (1..=12).contains(&(n % 100)));
+        number
+            .map(Software)
+            .ok_or_else(|| format!("`{text}` is not a device software release, expected yymm such as 2103"))
+    }
+}
+
+impl fmt::Display for Software {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}", self.0)
+    }
+}
+
+/// The IoT Edge agent of the Kubernetes preview, by the number of its beta (`k8s-translation.md` §0). It is a setting of its
+/// own: no table of device software and agent exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
+#[schemars(with = "String")]
+pub struct Agent(u8);
+
+impl Agent {
+    /// The releases that there were.
+    const RELEASES: [u8; 12] = [3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+
+    /// The release `beta`; for comparing.
+    pub const fn beta(beta: u8) -> Self {
+        Self(beta)
+    }
+}
+
+impl Default for Agent {
+    /// Seen on devices in February 2021.
+    fn default() -> Self {
+        Self(13)
+    }
+}
+
+impl fmt::Display for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "beta{}", self.0)
+    }
+}
+
+impl FromStr for Agent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.strip_prefix("beta").and_then(|number| number.parse().ok());
+        number.filter(|number| Self::RELEASES.contains(number)).map(Agent).ok_or_else(|| {
+            let known: Vec<String> = Self::RELEASES.iter().map(|number| format!("beta{number}")).collect();
+            format!("`{text}` is not an agent, expected one of {}", known.join(", "))
+        })
+    }
+}
+
+/// A platform and, where known, its software.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "String", try_from = "String")]
+#[schemars(with = "String")]
 pub struct Target {
     /// Where.
     pub platform: Platform,
@@ -67,7 +130,7 @@ impl Default for Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.platform.word())?;
-        self.software.map_or(Ok(()), |software| write!(f, "@{}", software.0))
+        self.software.map_or(Ok(()), |software| write!(f, "@{software}"))
     }
 }
 
@@ -77,13 +140,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (word, software) = match text.split_once('@') {
             None => (text, None),
-            Some((word, release)) => {
-                let number = release.parse().ok().filter(|n| release.len() == 4 && (1..=12).contains(&(n % 100)));
-                let Some(number) = number else {
-                    return Err(format!("`{release}` is not a device software release, expected yymm such as 2103"));
-                };
-                (word, Some(Software(number)))
-            }
+            Some((word, release)) => (word, Some(release.parse()?)),
         };
         let platform = Platform::ALL.iter().find(|platform| platform.word() == word);
         match platform {
@@ -93,19 +150,28 @@ impl FromStr for Target {
     }
 }
 
-impl From<Target> for String {
-    fn from(target: Target) -> Self {
-        target.to_string()
-    }
+/// Text is how these travel: in files, in twins, in reports.
+macro_rules! as_text {
+    ($($type:ty),*) => {
+        $(
+            impl From<$type> for String {
+                fn from(value: $type) -> Self {
+                    value.to_string()
+                }
+            }
+
+            impl TryFrom<String> for $type {
+                type Error = String;
+
+                fn try_from(text: String) -> Result<Self, Self::Error> {
+                    text.parse()
+                }
+            }
+        )*
+    };
 }
 
-impl TryFrom<String> for Target {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
+as_text!(Target, Software, Agent);
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("manifest", &["finding", "text"]),
     ("evidence", &["manifest", "finding", "text"]),
     ("report", &["evidence", "finding", "target", "text"]),
-    ("settings", &["target", "finding", "text"]),
+    ("settings", &["kube_model", "target", "finding", "text"]),
     ("kube_model", &["manifest", "finding", "target", "text"]),
     ("engine", &["settings", "report", "evidence", "manifest", "finding", "target", "text"]),
     ("rules", &["engine", "kube_model", "settings", "report", "evidence", "manifest", "finding", "target", "text"]),

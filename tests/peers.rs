@@ -59,7 +59,8 @@ fn peer_corpus_is_judged_without_a_fault_of_ours() {
         }
         // Every finding can be drawn and written down.
         let status = report.status(edgeshift::finding::Severity::Silent);
-        let result = CheckResult { judged: vec![Judged { name, snapshot, report, status }], rejected: Vec::new() };
+        let judged = vec![Judged { name, snapshot, report, status }];
+        let result = CheckResult { judged, ..CheckResult::default() };
         assert!(!text::check(&result, text::Style { colour: false, width: 120 }).is_empty());
         assert!(serde_json::from_str::<serde_json::Value>(&json::check(&result)).is_ok());
     }

@@ -80,7 +80,12 @@ fn state(json: &serde_json::Value) -> ModuleState {
 }
 
 fn evaluate(rule: &'static Rule, snapshot: &Snapshot) -> Report {
-    engine::evaluate(snapshot, &settings(rule), &[rule])
+    let settings = settings(rule);
+    if let Check::Suppressions(_) = rule.check {
+        let report = engine::evaluate(snapshot, &settings, rules::ALL);
+        return engine::evaluate_settings(&settings, &[&report], snapshot.taken_at, rules::ALL);
+    }
+    engine::evaluate(snapshot, &settings, &[rule])
 }
 
 fn findings(report: &Report) -> Vec<&Finding> {
@@ -95,7 +100,7 @@ fn shown(rule: &'static Rule, name: &str, snapshot: Snapshot) -> String {
     let report = evaluate(rule, &snapshot);
     let status = report.status(rule.severity);
     let judged = vec![Judged { name: name.to_owned(), snapshot, report, status }];
-    text::check(&CheckResult { judged, rejected: Vec::new() }, text::Style { colour: false, width: 120 })
+    text::check(&CheckResult { judged, ..CheckResult::default() }, text::Style { colour: false, width: 120 })
 }
 
 /// `rule` fails on `text`, and where a fix is safe and the document can be edited in place, the fix heals it.

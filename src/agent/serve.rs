@@ -65,7 +65,7 @@ fn check(args: &verbs::check::CheckArgs, channels: &Channels, assessment: &Asses
     let status = args.verdict(&report);
     let name = snapshot.manifest.known().map_or("device", |manifest| manifest.document().source().name()).to_owned();
     let judged = vec![Judged { name, snapshot, report, status }];
-    json_answer(&output::json::check(&CheckResult { judged, rejected: Vec::new() }))
+    json_answer(&output::json::check(&CheckResult { judged, ..CheckResult::default() }))
 }
 
 /// Reads the payload as the verb's arguments; none at all means the defaults.

@@ -55,8 +55,8 @@ fn judge(scenario: &Scenario) -> anyhow::Result<()> {
     super::say(&format!("$ edgeshift check {name} --site gpus=1\n\n"))?;
     let args = CheckArgs { site: vec!["gpus=1".to_owned()], ..CheckArgs::default() };
     let settings = args.settings(&Settings::default())?;
-    let judged = super::judge(name, scenario.manifest().clone(), &settings, &args);
-    let result = CheckResult { judged: vec![judged], rejected: Vec::new() };
+    let judged = super::judge(name, scenario.manifest().clone(), super::now(), &settings, &args);
+    let result = CheckResult { judged: vec![judged], ..CheckResult::default() };
     super::say(&output::text::check(&result, style))?;
     Ok(())
 }

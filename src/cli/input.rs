@@ -3,8 +3,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
 use crate::manifest::{Manifest, ManifestError};
 use crate::output::{Reason, Rejected};
+use crate::settings::Settings;
 use crate::text::{MAX_BYTES, Source};
 
 /// What the paths came to.
@@ -33,6 +36,23 @@ pub(super) fn gather(paths: &[PathBuf]) -> Gathered {
         }
     }
     gathered
+}
+
+/// The name under which settings are looked for in the current folder.
+const SETTINGS: &str = ".edgeshift.toml";
+
+/// The settings in `path`, or in `.edgeshift.toml` where no path is given; the defaults where that does not exist.
+///
+/// # Errors
+/// The file cannot be read or has something that is no setting.
+pub(super) fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
+    let name = path.unwrap_or_else(|| Path::new(SETTINGS));
+    if path.is_none() && !name.exists() {
+        return Ok(Settings::default());
+    }
+    let shown = name.display().to_string();
+    let text = open(name, &shown).map_err(anyhow::Error::msg)?;
+    Settings::from_toml(&text).with_context(|| format!("cannot use {shown}"))
 }
 
 /// Reads the one manifest at `path`.

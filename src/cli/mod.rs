@@ -9,12 +9,14 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::evidence::Snapshot;
 use crate::manifest::Manifest;
 use crate::output::{self, CheckResult, Judged, Reason, Rejected, text::Style};
-use crate::report::Status;
+use crate::report::{Report, Status};
 use crate::settings::Settings;
 use crate::verbs;
 use crate::verbs::check::CheckArgs;
@@ -55,6 +57,10 @@ struct CheckCommand {
 
     #[command(flatten)]
     check: CheckArgs,
+
+    /// Settings to use in place of .edgeshift.toml in the current folder; flags win over both
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
 
     /// How to print the report
     #[arg(long, value_enum, default_value = "text")]
@@ -109,17 +115,21 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
-    let settings = command.check.settings(&Settings::default())?;
+    let base = input::settings(command.settings.as_deref())?;
+    let settings = command.check.settings(&base)?;
     let found = input::gather(&command.paths);
     if found.skipped > 0 {
         let (files, are) = if found.skipped == 1 { ("file", "is") } else { ("files", "are") };
         let was = if found.skipped == 1 { "was" } else { "were" };
         complain(&format!("note: {} JSON {files} in folders {are} no deployment and {was} skipped\n", found.skipped));
     }
-    let mut result = CheckResult { judged: Vec::new(), rejected: found.rejected };
-    for (name, manifest) in found.manifests {
-        result.judged.push(judge(name, manifest, &settings, &command.check));
-    }
+    let now = now();
+    let judge = |(name, manifest)| judge(name, manifest, now, &settings, &command.check);
+    let judged: Vec<Judged> = found.manifests.into_iter().map(judge).collect();
+    let reports: Vec<&Report> = judged.iter().map(|judged| &judged.report).collect();
+    let of_settings = verbs::check::check_settings(&settings, &reports, now);
+    let status = command.check.verdict(&of_settings);
+    let result = CheckResult { settings: Some((of_settings, status)), judged, rejected: found.rejected };
     let style = style(&std::io::stderr());
     for rejected in &result.rejected {
         complain(&output::text::rejected(rejected, style));
@@ -136,8 +146,8 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     })
 }
 
-fn judge(name: String, manifest: Manifest, settings: &Settings, args: &CheckArgs) -> Judged {
-    let snapshot = Snapshot::of_manifest(manifest, now());
+fn judge(name: String, manifest: Manifest, now: Timestamp, settings: &Settings, args: &CheckArgs) -> Judged {
+    let snapshot = Snapshot::of_manifest(manifest, now);
     let report = verbs::check::check(&snapshot, settings);
     let status = args.verdict(&report);
     Judged { name, snapshot, report, status }
@@ -159,8 +169,8 @@ fn rules(format: Format) -> anyhow::Result<Exit> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the command line is where the time of a check is taken")]
-fn now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// Writes the report to stdout. A reader that has seen enough is no error.

@@ -20,6 +20,8 @@ struct Check<'a> {
     status: &'static str,
     summary: Summary,
     files: Vec<File<'a>>,
+    /// Findings about the settings themselves.
+    settings: Vec<Found<'a>>,
     errors: Vec<Error>,
 }
 
@@ -34,6 +36,7 @@ struct File<'a> {
     ledger: Ledger,
     modules: Vec<Module<'a>>,
     findings: Vec<Found<'a>>,
+    suppressed: Vec<Suppressed<'a>>,
     not_evaluated: Vec<NotEvaluated<'a>>,
     broken: Vec<Broken<'a>>,
 }
@@ -103,6 +106,16 @@ struct NotEvaluated<'a> {
 }
 
 #[derive(Debug, Serialize)]
+struct Suppressed<'a> {
+    rule: &'static str,
+    module: Option<&'a str>,
+    findings: usize,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
 struct Broken<'a> {
     rule: &'static str,
     module: Option<&'a str>,
@@ -128,6 +141,12 @@ pub fn check(result: &CheckResult) -> String {
         status: status_word(result.status()),
         summary: result.summary(),
         files: result.judged.iter().map(file).collect(),
+        settings: result
+            .settings
+            .iter()
+            .flat_map(|(report, _)| report.findings())
+            .map(|(evaluation, finding)| found(evaluation, finding, None))
+            .collect(),
         errors: result.rejected.iter().map(error).collect(),
     };
     lines(&check)
@@ -181,6 +200,16 @@ fn file(judged: &Judged) -> File<'_> {
         }
         _ => None,
     });
+    let suppressed = report.evaluations.iter().filter_map(|evaluation| match &evaluation.outcome {
+        Outcome::Suppressed(suppressed) => Some(Suppressed {
+            rule: evaluation.rule,
+            module: module_of(evaluation),
+            findings: suppressed.hidden.len(),
+            reason: &suppressed.reason,
+            until: suppressed.until.as_deref(),
+        }),
+        _ => None,
+    });
     let broken = report.evaluations.iter().filter_map(|evaluation| match &evaluation.outcome {
         Outcome::Broken(message) => Some(Broken { rule: evaluation.rule, module: module_of(evaluation), message }),
         _ => None,
@@ -194,6 +223,7 @@ fn file(judged: &Judged) -> File<'_> {
         ledger: report.ledger(),
         modules: modules.collect(),
         findings: report.findings().map(|(evaluation, finding)| found(evaluation, finding, document)).collect(),
+        suppressed: suppressed.collect(),
         not_evaluated: not_evaluated.collect(),
         broken: broken.collect(),
     }

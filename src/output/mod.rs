@@ -45,6 +45,8 @@ pub struct CheckResult {
     pub judged: Vec<Judged>,
     /// What could not be.
     pub rejected: Vec<Rejected>,
+    /// What is to be said of the settings themselves, and whether they pass.
+    pub settings: Option<(Report, Status)>,
 }
 
 impl Judged {
@@ -57,11 +59,17 @@ impl Judged {
 impl CheckResult {
     /// Counts of findings over all inputs.
     pub fn summary(&self) -> Summary {
-        self.judged.iter().map(|judged| judged.report.summary()).fold(Summary::default(), Summary::and)
+        self.reports().map(Report::summary).fold(Summary::default(), Summary::and)
     }
 
     /// The worst status of what was judged.
     pub fn status(&self) -> Status {
-        self.judged.iter().map(|judged| judged.status).max().unwrap_or(Status::Pass)
+        let of_settings = self.settings.iter().map(|(_, status)| *status);
+        self.judged.iter().map(|judged| judged.status).chain(of_settings).max().unwrap_or(Status::Pass)
+    }
+
+    /// Every report.
+    pub fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.judged.iter().map(|judged| &judged.report).chain(self.settings.iter().map(|(report, _)| report))
     }
 }

@@ -84,6 +84,10 @@ registry! {
     hub {
     }
 
+    settings {
+        suppression
+    }
+
     status {
         starting
         unscheduled

@@ -1,41 +1,39 @@
-//! What a user knows and wants: target, facts about the site, and the module's own intervals. One type, whether it
-//! comes from flags or from the desired properties of the module twin.
+//! What a user knows and wants: target, facts about the site, suppressions and the module's own intervals. One type,
+//! whether it comes from `.edgeshift.toml`, from flags, or from the desired properties of the module twin.
 
-use std::collections::BTreeSet;
+mod site;
+mod suppression;
+
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::target::Target;
+pub use site::Site;
+pub use suppression::Suppression;
 
-/// All settings. Every one has a default, so `{}` is valid.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+use crate::target::{Agent, Target};
+
+/// All settings. Every one has a default, so an empty file is valid.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where the deployment is to run.
+    /// Where the deployment is to run: `ase-k8s` or `ase-vm`, with `@yymm` for the device software.
     pub target: Target,
+    /// The IoT Edge agent on Kubernetes, `beta3` to `beta15`. `beta13` was seen on devices in 2021.
+    pub agent: Agent,
     /// What the operator knows about the device and that no manifest shows.
     pub site: Site,
+    /// Findings that are known and accepted.
+    pub suppress: Vec<Suppression>,
     /// How often the module looks and reports.
     pub intervals: Intervals,
 }
 
-/// Facts about the site. What is not given stays unknown, and what depends on it is "not evaluated".
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Site {
-    /// Names of the SMB and NFS shares that were made with "Use the share with Edge compute".
-    pub shares: Option<BTreeSet<String>>,
-    /// GPUs that Kubernetes (or the VM) may use.
-    pub gpus: Option<u32>,
-    /// How many addresses the "Kubernetes external service IPs" range has.
-    pub external_ips: Option<u32>,
-}
-
 /// Intervals of the long-lived module, in seconds. The defaults follow `iothub-limits.md` §1.5: report on change
 /// only and not more often than every 10 s.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Intervals {
     /// Seconds between two looks at each source.
@@ -56,7 +54,7 @@ impl Default for Intervals {
 #[derive(Debug, Error)]
 #[error("setting {key}: {problem}")]
 pub struct SettingError {
-    /// Which one, dotted.
+    /// Which one, dotted; or where it stands in the file.
     pub key: String,
     /// What is wrong and what would be right.
     pub problem: String,
@@ -70,38 +68,29 @@ impl Settings {
     pub fn from_json(value: serde_json::Value) -> Result<Self, SettingError> {
         let settings: Self = serde_json::from_value(value)
             .map_err(|error| SettingError { key: "(desired properties)".to_owned(), problem: error.to_string() })?;
-        settings.intervals.validate()?;
-        Ok(settings)
+        settings.validated()
     }
-}
 
-impl Site {
-    /// Takes one `KEY=VALUE` as it is written on the command line.
+    /// Reads settings out of the text of a `.edgeshift.toml`.
     ///
     /// # Errors
-    /// The key is none of ours, or the value does not fit it.
-    pub fn set(&mut self, assignment: &str) -> Result<(), SettingError> {
-        let fail = |key: &str, problem: String| Err(SettingError { key: format!("site.{key}"), problem });
-        let Some((key, value)) = assignment.split_once('=') else {
-            return fail(assignment, "expected KEY=VALUE, for instance gpus=1".to_owned());
-        };
-        let number = || value.trim().parse::<u32>();
-        match key.trim() {
-            "shares" => {
-                let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-                self.shares = Some(names.map(str::to_owned).collect());
-            }
-            "gpus" => match number() {
-                Ok(n) => self.gpus = Some(n),
-                Err(_) => return fail(key, format!("`{value}` is not a whole number")),
-            },
-            "external_ips" => match number() {
-                Ok(n) => self.external_ips = Some(n),
-                Err(_) => return fail(key, format!("`{value}` is not a whole number")),
-            },
-            other => return fail(other, "unknown; there are shares, gpus and external_ips".to_owned()),
+    /// The text is not TOML, a key is unknown, a value has the wrong type or is out of range; with the line.
+    pub fn from_toml(text: &str) -> Result<Self, SettingError> {
+        let settings: Self = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = text.get(..at).unwrap_or(text).matches('\n').count() + 1;
+            SettingError { key: format!("in line {line}"), problem: error.message().to_owned() }
+        })?;
+        settings.validated()
+    }
+
+    fn validated(mut self) -> Result<Self, SettingError> {
+        self.intervals.validate()?;
+        self.suppress.iter().enumerate().try_for_each(|(i, suppression)| suppression.validate(i))?;
+        if self.target.software.is_none() {
+            self.target.software = self.site.software;
         }
-        Ok(())
+        Ok(self)
     }
 }
 
@@ -140,17 +129,52 @@ mod tests {
     #[test]
     fn nothing_is_required() {
         assert_eq!(Settings::from_json(json!({})).unwrap(), Settings::default());
+        assert_eq!(Settings::from_toml("").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn json_and_toml_say_the_same() {
+        let toml = r#"
+            target = "ase-k8s"
+            agent = "beta10"
+            [site]
+            shares = ["input", "output"]
+            software = "2103"
+            worker_memory = "8Gi"
+            [[suppress]]
+            rule = "storage-host-bind"
+            module = "m"
+            reason = "scratch data"
+            until = "2027-01-31"
+        "#;
+        let json = json!({
+            "target": "ase-k8s@2103",
+            "agent": "beta10",
+            "site": { "shares": ["output", "input"], "software": "2103", "worker_memory": "8Gi" },
+            "suppress": [
+                { "rule": "storage-host-bind", "module": "m", "reason": "scratch data", "until": "2027-01-31" },
+            ],
+        });
+        assert_eq!(Settings::from_toml(toml).unwrap(), Settings::from_json(json).unwrap());
     }
 
     #[test]
     fn a_bad_setting_is_named() {
         let error = Settings::from_json(json!({"intervals": {"collect": 0}})).unwrap_err();
         assert_eq!(error.to_string(), "setting intervals.collect: 0 s is out of range, expected 0.05 to 86400");
-        assert!(Settings::from_json(json!({"interval": 1})).unwrap_err().to_string().contains("unknown field"));
-        let mut site = Site::default();
-        assert!(site.set("gpu=1").unwrap_err().to_string().contains("there are shares"));
-        assert!(site.set("gpus=many").is_err());
-        site.set("shares=in, out").unwrap();
-        assert_eq!(site.shares.unwrap().len(), 2);
+        for (toml, expected) in [
+            ("\n\ninterval = 1", "in line 3: unknown field `interval`"),
+            ("[site]\ngpus = -1", "in line 2: invalid value"),
+            ("[site]\nworker_memory = \"lots\"", "`lots` is no quantity"),
+            ("[[suppress]]\nrule = \"x\"", "missing field `reason`"),
+            ("[[suppress]]\nrule = \"x\"\nreason = \" \"", "suppress[0].reason: a suppression needs a reason"),
+            ("[[suppress]]\nrule = \"x\"\nreason = \"r\"\nuntil = \"soon\"", "in line 4"),
+            ("agent = \"beta99\"", "expected one of beta3"),
+            ("target = \"moon\"", "is not a target"),
+            ("= 1", "in line 1"),
+        ] {
+            let error = Settings::from_toml(toml).unwrap_err().to_string();
+            assert!(error.contains(expected), "{toml}: expected `{expected}` in `{error}`");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `check`: judge a deployment for a target.
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::engine;
@@ -9,7 +10,7 @@ use crate::finding::Severity;
 use crate::report::{Report, Status};
 use crate::rules;
 use crate::settings::{SettingError, Settings};
-use crate::target::Target;
+use crate::target::{Agent, Target};
 
 /// What `check` can be told.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -19,6 +20,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "TARGET")]
     pub target: Option<Target>,
 
+    /// The IoT Edge agent on Kubernetes, beta3 to beta15; beta13 where nothing says otherwise
+    #[arg(long, value_name = "BETA")]
+    pub agent: Option<Agent>,
+
     /// The least severity that fails; block and silent rank equal
     #[arg(long, value_name = "SEVERITY", default_value = "silent")]
     pub fail_on: Severity,
@@ -27,14 +32,14 @@ pub struct CheckArgs {
     #[arg(long)]
     pub allow_unknown: bool,
 
-    /// A fact about the site: gpus=1, shares=input,output, `external_ips=4`; may be given several times
+    /// A fact about the site: gpus=1, shares=input,output, software=2103 …; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub site: Vec<String>,
 }
 
 impl Default for CheckArgs {
     fn default() -> Self {
-        Self { target: None, fail_on: Severity::Silent, allow_unknown: false, site: Vec::new() }
+        Self { target: None, agent: None, fail_on: Severity::Silent, allow_unknown: false, site: Vec::new() }
     }
 }
 
@@ -45,8 +50,12 @@ impl CheckArgs {
     /// A site fact is unknown or has a value that does not fit.
     pub fn settings(&self, base: &Settings) -> Result<Settings, SettingError> {
         let mut settings = base.clone();
-        settings.target = self.target.unwrap_or(settings.target);
+        settings.agent = self.agent.unwrap_or(settings.agent);
         self.site.iter().try_for_each(|assignment| settings.site.set(assignment))?;
+        if let Some(target) = self.target {
+            settings.target = target;
+        }
+        settings.target.software = settings.target.software.or(settings.site.software);
         Ok(settings)
     }
 
@@ -62,4 +71,9 @@ impl CheckArgs {
 /// Judges `snapshot` by every rule.
 pub fn check(snapshot: &Snapshot, settings: &Settings) -> Report {
     engine::evaluate(snapshot, settings, rules::ALL)
+}
+
+/// Judges the suppressions of `settings` by what they did in `reports`.
+pub fn check_settings(settings: &Settings, reports: &[&Report], now: Timestamp) -> Report {
+    engine::evaluate_settings(settings, reports, now, rules::ALL)
 }

@@ -8,15 +8,13 @@ use super::patch;
 use super::{Judged, Style};
 use crate::finding::{Finding, Safety, Severity, When};
 use crate::manifest::{CREATE_OPTIONS, Manifest};
-use crate::report::{Evaluation, Subject};
+use crate::report::{Evaluation, Report, Subject};
 use crate::text::{Source, Span, SyntaxError};
 
 /// Every finding of `judged`, in the order of the file.
 pub(super) fn findings(judged: &Judged, style: Style) -> String {
+    let Some(manifest) = judged.manifest() else { return without_document(&judged.report, style) };
     let mut found: Vec<(&Evaluation, &Finding)> = judged.report.findings().collect();
-    let Some(manifest) = judged.manifest() else {
-        return found.iter().map(|(evaluation, finding)| without_place(evaluation, finding, style)).collect();
-    };
     let document = manifest.document();
     let offset = |finding: &Finding| finding.at.and_then(|at| document.ranges(at).first().map(|range| range.start));
     found.sort_by_cached_key(|(_, finding)| (offset(finding), std::cmp::Reverse(finding.severity.rank())));
@@ -28,6 +26,11 @@ pub(super) fn findings(judged: &Judged, style: Style) -> String {
         draw(evaluation, finding, manifest, &source, masked.as_ref(), style)
     };
     found.iter().map(draw).collect()
+}
+
+/// Findings about what was not written in a document.
+pub(super) fn without_document(report: &Report, style: Style) -> String {
+    report.findings().map(|(evaluation, finding)| without_place(evaluation, finding, style)).collect()
 }
 
 /// A document that is not JSON.

@@ -37,6 +37,9 @@ pub fn check(result: &CheckResult, style: Style) -> String {
     for judged in &result.judged {
         out.push_str(&frame::findings(judged, style));
     }
+    if let Some((report, _)) = &result.settings {
+        out.push_str(&frame::without_document(report, style));
+    }
     for line in not_evaluated(&result.judged) {
         let _ = writeln!(out, "{line}");
     }
@@ -69,7 +72,9 @@ pub fn summary_line(result: &CheckResult) -> String {
         return format!("nothing was checked{rejected}");
     }
     let fixable = if summary.fixable > 0 { format!("; {} fixable", summary.fixable) } else { String::new() };
-    format!("{} in {place}{fixable}{rejected}", counts(summary))
+    let suppressed: usize = result.reports().map(|report| report.ledger().suppressed).sum();
+    let suppressed = if suppressed > 0 { format!("; {suppressed} suppressed") } else { String::new() };
+    format!("{} in {place}{fixable}{suppressed}{rejected}", counts(summary))
 }
 
 fn counts(summary: Summary) -> String {
