@@ -4,6 +4,7 @@ pub mod cli;
 pub mod engine;
 pub mod evidence;
 pub mod finding;
+pub mod kube_model;
 pub mod manifest;
 pub mod output;
 pub mod report;
