@@ -7,14 +7,14 @@ const MAX_LABEL: usize = 63;
 /// The name of a module's Deployment, Service, service account and container: its id in lower case without everything
 /// that is no letter, digit, `-` or `.` (`SanitizeK8sValue`). The agent refuses results over 253 characters; here they
 /// are returned, for [`label_fault`] to judge.
-pub(crate) fn object_name(id: &str) -> String {
+pub fn object_name(id: &str) -> String {
     kept(id, |c| matches!(c, '-' | '.'))
 }
 
 /// The name of a volume and its claim: the source in lower case, trimmed to start and end with a letter or digit,
 /// without everything that is no letter, digit or `-` (`SanitizeDNSLabel`, beta13 and later). `None` where the agent
 /// throws: nothing is left, or more than 63 characters.
-pub(crate) fn dns_label(source: &str) -> Option<String> {
+pub fn dns_label(source: &str) -> Option<String> {
     let trimmed = source.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let label = kept(trimmed, |c| c == '-');
     (1..=MAX_LABEL).contains(&label.len()).then_some(label)
@@ -37,6 +37,13 @@ pub(crate) fn label_fault(name: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Whether Kubernetes takes `name` for an environment variable: letters, digits, `-`, `_` and `.`, no digit in front
+/// (K8S-VAL envVarNameFmt).
+pub(crate) fn is_env_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && name.chars().all(allowed) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn kept(text: &str, also: impl Fn(char) -> bool) -> String {
@@ -79,6 +86,12 @@ mod tests {
         }
         assert_eq!(dns_label(&"A-".repeat(32)).map(|label| label.len()), Some(63));
         assert_eq!(dns_label(&"a".repeat(64)), None);
+    }
+
+    #[test]
+    fn env_names_are_those_of_kubernetes() {
+        assert!(["A", "a__b", "a.b-c", "_1"].iter().all(|name| is_env_name(name)));
+        assert!(["", "a:b", "Upstream protocol", "1A", "a/b"].iter().all(|name| !is_env_name(name)));
     }
 
     #[test]

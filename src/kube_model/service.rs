@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use crate::manifest::{Module, Protocol, is_placeholder, port};
 use crate::text::{At, Kind};
 
+/// Where a module says what type its Service has.
+pub(crate) const SERVICE_TYPE: [&str; 3] = ["k8s-experimental", "serviceOptions", "type"];
+
+/// Where modules expect edgeHub: MQTT, AMQP, and WebSockets with HTTP.
+pub(crate) const HUB_PORTS: [u16; 3] = [8883, 5671, 443];
+
 /// What the agent makes of a module's `ExposedPorts` and `PortBindings`.
 #[derive(Debug)]
 pub(crate) struct Service<'m> {
@@ -87,7 +93,7 @@ impl<'m> Service<'m> {
 /// `serviceOptions.type` where it is one; else the cluster's own without `PortBindings`, and the device's default with
 /// them, which is a load balancer (ASE-PS, ASE-TS; the agent's own default, ClusterIP, is overridden there).
 fn kind(module: Module<'_>) -> ServiceKind {
-    let asked = module.option(&["k8s-experimental", "serviceOptions", "type"]).and_then(At::as_str).unwrap_or_default();
+    let asked = module.option(&SERVICE_TYPE).and_then(At::as_str).unwrap_or_default();
     match asked.trim().to_ascii_lowercase().as_str() {
         "clusterip" => ServiceKind::ClusterIp,
         "loadbalancer" => ServiceKind::LoadBalancer,

@@ -71,11 +71,7 @@ impl<'m> Argument<'m> {
     /// The hosts that the text names: in URLs, as `host:port`, as `tcp:host,port`, and as the whole text where the
     /// name of the argument says that it is a host. A name alone, or in a path, is no address.
     pub fn addresses(&self) -> Vec<Address<'m>> {
-        let (name, value) = match self.text.split_once('=') {
-            Some((flag, value)) if flag.starts_with('-') => (Some(flag), value),
-            _ => (self.name, self.text),
-        };
-        let start = self.text.len() - value.len();
+        let (name, start) = self.flag();
         let with_port = !name.is_some_and(|name| says(name, &["image", "tag", "version"]));
         let bare = name.is_some_and(says_host);
         let judge = |run: Range<usize>| {
@@ -87,6 +83,35 @@ impl<'m> Argument<'m> {
                 })
         };
         runs(self.text).into_iter().filter_map(judge).collect()
+    }
+
+    /// The port on which the module itself seems to listen, and its bytes: a number alone, unless the name of the
+    /// argument speaks of something else, or one behind an address that means every interface (`http://+:5000`).
+    pub fn own_port(&self) -> Option<(u16, Range<usize>)> {
+        let (name, start) = self.flag();
+        let value = &self.text[start..];
+        let number = |range: Range<usize>| Some((self.text[range.clone()].parse().ok()?, range));
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            let of_port = name.is_none_or(|name| parts(name).iter().any(|part| part == "port"));
+            return if of_port { number(start..self.text.len()) } else { None };
+        }
+        let every = ["0.0.0.0:", "[::]:", "*:", "+:"].iter().find_map(|host| {
+            let at = start + value.find(host)?;
+            // `10.0.0.0:` is another host.
+            let begins = !self.text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '.');
+            begins.then_some(at + host.len())
+        });
+        let from = every.or_else(|| value.starts_with(':').then_some(start + 1))?;
+        let digits = self.text[from..].bytes().take_while(u8::is_ascii_digit).count();
+        number(from..from + digits)
+    }
+
+    /// What the argument is for, and where its value starts: `--port=5000` names itself.
+    fn flag(&self) -> (Option<&'m str>, usize) {
+        match self.text.split_once('=') {
+            Some((flag, _)) if flag.starts_with('-') => (Some(flag), flag.len() + 1),
+            _ => (self.name, 0),
+        }
     }
 }
 
@@ -199,6 +224,11 @@ fn says_host(name: &str) -> bool {
 /// Whether a word of `name` is one of `words`; the last part of a word in one case counts (`REDISHOST`), if it is not
 /// as short as `ip`.
 fn says(name: &str, words: &[&str]) -> bool {
+    parts(name).iter().any(|part| words.iter().any(|word| part == word || (word.len() > 3 && part.ends_with(word))))
+}
+
+/// The words of a name in lower case: `redisHost`, `REDIS_HOST` and `--redis-host` are `redis` and `host`.
+fn parts(name: &str) -> Vec<String> {
     let mut spaced = String::new();
     let mut lower = false;
     for c in name.chars() {
@@ -206,11 +236,9 @@ fn says(name: &str, words: &[&str]) -> bool {
             spaced.push(' ');
         }
         lower = c.is_ascii_lowercase();
-        spaced.push(c.to_ascii_lowercase());
+        spaced.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
     }
-    spaced
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|part| words.iter().any(|word| part == *word || (word.len() > 3 && part.ends_with(word))))
+    spaced.split_whitespace().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -279,6 +307,28 @@ mod tests {
         ];
         for entry in entries {
             assert_eq!(found(entry), [], "{entry}");
+        }
+    }
+
+    #[test]
+    fn own_ports() {
+        let own = |options: serde_json::Value| {
+            let text = options.to_string();
+            let manifest = Manifest::read(&Source::new("t", text.as_str())).unwrap();
+            let module = manifest.modules().next().unwrap();
+            module.arguments().iter().find_map(Argument::own_port).map(|(port, _)| port)
+        };
+        for env in ["LISTEN_PORT=5000", "port=5000", "URLS=http://+:5000", "BIND=0.0.0.0:5000", "ADDR=:5000"] {
+            assert_eq!(own(serde_json::json!({ "Env": [env] })), Some(5000), "{env}");
+        }
+        for cmd in [&["--port=5000"] as &[&str], &["--port", "5000"], &["serve", "5000"], &["--urls", "http://*:5000"]]
+        {
+            assert_eq!(own(serde_json::json!({ "Cmd": cmd })), Some(5000), "{cmd:?}");
+        }
+        for env in
+            ["REPORT_INTERVAL=5000", "TIMEOUT=5000", "PEER=10.0.0.0:5000", "PORT=${P}", "URL=http://localhost:5000"]
+        {
+            assert_eq!(own(serde_json::json!({ "Env": [env] })), None, "{env}");
         }
     }
 
