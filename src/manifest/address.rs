@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::{EnvVar, Module};
-use crate::text::{At, Kind, Path, Span};
+use crate::finding::Fix;
+use crate::text::{At, Kind, Span};
 
 /// One string that a module is started with: the value of an environment variable, an element of `Cmd` or
 /// `Entrypoint`, or a string of its desired properties.
@@ -54,17 +55,12 @@ impl<'m> Argument<'m> {
         }
     }
 
-    /// The edit-ready form of this argument with other texts in place of some ranges.
-    pub fn rewritten(&self, changes: &[(Range<usize>, String)]) -> (Path, serde_json::Value) {
-        let mut changes: Vec<_> = changes.to_vec();
-        changes.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
-        let mut text = self.text.to_owned();
-        for (range, with) in changes {
-            text.replace_range(range, &with);
-        }
+    /// Adds to `fix` that `range` of the text is replaced; the rest of the text is in no edit.
+    #[must_use]
+    pub fn replaced(&self, fix: Fix, range: Range<usize>, with: &str) -> Fix {
         match self.origin {
-            Origin::Variable(variable) => variable.with_value(&text),
-            Origin::String(at) => (at.path(), text.into()),
+            Origin::Variable(variable) => variable.replaced(fix, range, with),
+            Origin::String(at) => fix.replace(at.path(), range, with),
         }
     }
 
@@ -333,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_and_twins_are_read_and_rewritten() {
+    fn commands_and_twins_are_read_and_changed() {
         let text = r#"{"modulesContent": {
             "$edgeAgent": {"properties.desired": {"modules": {"m": {"settings": {"createOptions": {
                 "Cmd": ["--host", "cache", "--broker=queue", "--web=http://web:80/"]}}}}}},
@@ -345,11 +341,9 @@ mod tests {
         assert_eq!(hosts, ["cache", "queue", "web", "sink", "other"]);
         let web = arguments.iter().find(|argument| argument.text.contains("web:80")).unwrap();
         let address = &web.addresses()[0];
-        let (path, value) = web.rewritten(&[
-            (address.host_range.clone(), "w".into()),
-            (address.port_range.clone().unwrap(), "8080".into()),
-        ]);
-        assert_eq!(path, module.option_path(&["Cmd"]).index(3));
-        assert_eq!(value, "--web=http://w:8080/");
+        let fix = web.replaced(Fix::safe("x"), address.port_range.clone().unwrap(), "8080");
+        let edits = fix.edits;
+        assert_eq!(edits[0].path(), &module.option_path(&["Cmd"]).index(3));
+        assert!(crate::text::apply(&Source::new("t", text), &edits).unwrap().contains("--web=http://web:8080/"));
     }
 }

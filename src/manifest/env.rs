@@ -77,8 +77,18 @@ impl<'m> EnvVar<'m> {
     #[must_use]
     pub fn renamed(&self, fix: Fix, name: &str) -> Fix {
         match self.value_start {
-            Some(_) => fix.set(self.path(), format!("{name}={}", self.value)),
+            Some(_) => fix.replace(self.path(), 0..self.name.len(), name),
             None => fix.rename(self.path(), name),
+        }
+    }
+
+    /// Adds to `fix` that `range` of the value is replaced; the rest of the value is in no edit.
+    #[must_use]
+    pub fn replaced(&self, fix: Fix, range: std::ops::Range<usize>, with: &str) -> Fix {
+        match (self.value_start, self.value_at()) {
+            (Some(start), _) => fix.replace(self.path(), start + range.start..start + range.end, with),
+            (None, Some(at)) => fix.replace(at.path(), range, with),
+            (None, None) => fix,
         }
     }
 
@@ -86,6 +96,12 @@ impl<'m> EnvVar<'m> {
     pub fn is_proxy(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         (name == "https_proxy" || name == "http_proxy") && !self.value.trim().is_empty()
+    }
+
+    /// The value, where it is written as a number or boolean.
+    pub(super) fn bare_value(&self) -> Option<At<'m>> {
+        let at = self.value_start.is_none().then(|| self.value_at()).flatten();
+        at.filter(|at| matches!(at.kind(), Kind::Number | Kind::Bool(_)))
     }
 
     fn value_at(&self) -> Option<At<'m>> {

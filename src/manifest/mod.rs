@@ -18,6 +18,7 @@ pub(crate) use docker::{is_given, port};
 pub use env::EnvVar;
 pub use options::Options;
 pub(crate) use placeholder::is_placeholder;
+pub(crate) use secrets::holds_secret;
 
 use crate::finding::Fix;
 use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};

@@ -72,14 +72,24 @@ fn finding(module: Module<'_>, service: &Service<'_>, missing: &[u16]) -> Findin
     let span = at.map_or(module.entry().key_span(), |at| at.key_span());
     let list: Vec<_> = missing.iter().map(u16::to_string).collect();
     let (severity, reason) = if missing.len() == HUB_PORTS.len() {
-        (Severity::Block, "the name `edgehub` leads nowhere: every module loses edgeHub")
+        (Severity::Block, "the name `edgehub` leads nowhere: every module loses edgeHub".to_owned())
     } else {
-        (Severity::Warn, "modules that use this protocol (8883 MQTT, 5671 AMQP, 443 WebSockets and HTTP) lose edgeHub")
+        let protocols: Vec<_> = missing.iter().map(|number| protocol(*number)).collect();
+        (Severity::Warn, format!("modules that connect by {} lose edgeHub", protocols.join(" or by ")))
     };
     Finding::new(severity, format!("edgeHub does not declare {}", list.join(", ")))
         .at(span, format!("no port {}", list.join(", ")))
         .because(reason)
         .fix(declare(module, service, missing))
+}
+
+/// What modules talk at a port of edgeHub.
+fn protocol(number: u16) -> &'static str {
+    match number {
+        8883 => "MQTT",
+        5671 => "AMQP",
+        _ => "WebSockets or HTTP",
+    }
 }
 
 fn declare(module: Module<'_>, service: &Service<'_>, missing: &[u16]) -> Fix {

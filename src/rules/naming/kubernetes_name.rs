@@ -59,6 +59,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         return Verdict::Judged(Vec::new());
     }
     let same_host = id.eq_ignore_ascii_case(&name);
+    let fix = Fix::advice(format!("call it `{name}`, or give it an id that is a Kubernetes name"));
     let (severity, reason) = if same_host {
         (Severity::Info, "harmless: host names are compared without regard to case, and IoT Hub keeps the id")
     } else {
@@ -67,15 +68,15 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let finding = Finding::new(severity, format!("`{id}` is called `{name}` on Kubernetes"))
         .at(module.entry().key_span(), format!("`{name}` in Kubernetes and as a host name"))
         .because(reason);
+    let finding = if same_host { finding } else { finding.fix(fix) };
     let calls = calls_to(module).into_iter().filter(|call| !call.address.host.eq_ignore_ascii_case(&name));
     Verdict::Judged(std::iter::once(finding).chain(calls.map(|call| unreached(&call, &name))).collect())
 }
 
 fn unreached(call: &Call<'_>, name: &str) -> Finding {
-    let (path, value) = call.argument.rewritten(&[(call.address.host_range.clone(), name.to_owned())]);
     let message = format!("`{}` calls `{}` by a name that does not resolve", call.caller.id(), call.callee.id());
     Finding::new(Severity::Block, message)
         .at(call.argument.part(call.address.host_range.clone()), format!("is `{name}` on Kubernetes"))
         .because("Kubernetes knows the module without the characters that its names cannot have, so every call fails")
-        .fix(Fix::safe(format!("call it `{name}`")).set(path, value))
+        .fix(call.argument.replaced(Fix::safe(format!("call it `{name}`")), call.address.host_range.clone(), name))
 }

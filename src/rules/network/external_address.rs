@@ -83,12 +83,12 @@ fn finding(manifest: &Manifest, balanced: &[Module<'_>], addresses: usize) -> Fi
     });
     let mut finding = Finding::new(Severity::Silent, message)
         .because("the ones that come last run without an address: nothing is red, and nobody outside reaches them");
-    // The first one that gets none is what stands out; the others take the addresses.
+    // The first one beyond the range is what stands out.
     let mut places: Vec<_> = places.collect();
     let (id, span) = places.remove(addresses.min(places.len() - 1));
     finding = finding.at(span, format!("`{id}` is one too many"));
     finding =
-        places.into_iter().fold(finding, |finding, (id, span)| finding.related(span, format!("`{id}` takes one")));
+        places.into_iter().fold(finding, |finding, (id, span)| finding.related(span, format!("`{id}` needs one")));
     finding.fix(keep_inside(manifest, balanced, balanced.len() - addresses))
 }
 

@@ -71,8 +71,8 @@ fn finding(module: Module<'_>, mode: At<'_>, context: &Context<'_>) -> Finding {
         (Severity::Warn, reason)
     };
     let message = match others.as_slice() {
-        [] => format!("`{}` is on the host network", module.id()),
-        [_, ..] => format!("`{}` is not the only module on the host network", module.id()),
+        [] => "the module is on the host network",
+        [_, ..] => "the module is not the only one on the host network",
     };
     let finding =
         Finding::new(severity, message).at(mode.span(), "the host's network").because(reason).fix(leave(module, mode));

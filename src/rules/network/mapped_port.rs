@@ -75,11 +75,10 @@ fn finding(call: &Call<'_>, port: u16, mapped: &ServicePort<'_>) -> Finding {
 }
 
 fn call_at(call: &Call<'_>, number: u16) -> Fix {
+    let fix = Fix::safe(format!("call `{}` at port {number}", call.callee.id()));
     let end = call.address.host_range.end;
-    let change = match &call.address.port_range {
-        Some(range) => (range.clone(), number.to_string()),
-        None => (end..end, format!(":{number}")),
-    };
-    let (path, value) = call.argument.rewritten(&[change]);
-    Fix::safe(format!("call `{}` at port {number}", call.callee.id())).set(path, value)
+    match &call.address.port_range {
+        Some(range) => call.argument.replaced(fix, range.clone(), &number.to_string()),
+        None => call.argument.replaced(fix, end..end, &format!(":{number}")),
+    }
 }

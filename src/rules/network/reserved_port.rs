@@ -59,15 +59,15 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     }
     Verdict::each(listeners, |(port, places)| {
         let (first, more) = places.split_first()?;
-        RESERVED.contains(&port).then(|| finding(module, port, first, more))
+        RESERVED.contains(&port).then(|| finding(port, first, more))
     })
 }
 
-fn finding(module: Module<'_>, port: u16, first: &Listener, more: &[Listener]) -> Finding {
+fn finding(port: u16, first: &Listener, more: &[Listener]) -> Finding {
     let (severity, message) = if first.declared {
-        (Severity::Block, format!("`{}` listens on {port}, a port of the sidecar", module.id()))
+        (Severity::Block, format!("the module listens on {port}, a port of the sidecar"))
     } else {
-        (Severity::Warn, format!("`{}` seems to listen on {port}, a port of the sidecar", module.id()))
+        (Severity::Warn, format!("the module seems to listen on {port}, a port of the sidecar"))
     };
     let finding = Finding::new(severity, message)
         .at(first.span, "taken in every module pod")

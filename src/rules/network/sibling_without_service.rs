@@ -64,6 +64,11 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     for call in calls_to(module) {
         ports.entry(call.address.port).or_default().push(call);
     }
+    // Who calls without a port means one that others spell out.
+    if let Some(anywhere) = ports.remove(&None) {
+        let first = ports.keys().next().copied().flatten();
+        ports.entry(first).or_default().extend(anywhere);
+    }
     Verdict::each(ports, |(port, calls)| {
         let reached = match port {
             None => service.unclear || !service.ports.is_empty(),

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::Module;
+use crate::manifest::{Module, holds_secret};
 use crate::target::Platform;
 use crate::text::{At, Kind};
 
@@ -62,6 +62,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
 fn reshaped(at: At<'_>, key: &str, wanted: &str) -> Fix {
     match at.as_str() {
         Some("") => Fix::ask(format!("remove the empty `{key}`")).remove(at.path()),
+        // An edit would show it.
+        Some(_) if holds_secret(at) => Fix::advice("make it a list of one string"),
         Some(text) => Fix::safe("make it a list of one string").set(at.path(), json!([text])),
         None => Fix::advice(format!("write `{key}` as {wanted}")),
     }

@@ -53,10 +53,14 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let mut read = options.into_iter().filter(|(at, kind)| at.kind() == *kind && is_given(*at)).map(|(at, _)| at);
     let finding = read.next().map(|first| {
         let key = first.key().unwrap_or_default();
-        let finding =
-            Finding::new(Severity::Info, format!("`{key}` is translated, though the migration guide says otherwise"))
-                .at(first.key_span(), "needs an agent of beta6 or later")
-                .because("every agent since March 2020 hands it to Kubernetes, also those seen on devices");
+        let message = if key.eq_ignore_ascii_case("Entrypoint") {
+            format!("`{key}` is translated, though the migration guide says otherwise")
+        } else {
+            format!("`{key}` is translated")
+        };
+        let finding = Finding::new(Severity::Info, message)
+            .at(first.key_span(), "needs an agent of beta6 or later")
+            .because("every agent since March 2020 hands it to Kubernetes, also those seen on devices");
         read.fold(finding, |finding, at| finding.related(at.key_span(), "this too"))
     });
     Verdict::from(finding)

@@ -56,8 +56,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let message = format!("the entry `{name}` of `Env` has no `=`");
         let finding = Finding::new(Severity::Silent, message).at(entry.part(0..length), "sets nothing").because(reason);
         Some(finding.fix(match text[length..].strip_prefix(':') {
-            Some(value) if is_env_name(name) => {
-                Fix::ask("write `=` for the first `:`").set(entry.path(), format!("{name}={value}"))
+            Some(_) if is_env_name(name) => {
+                Fix::ask("write `=` for the first `:`").replace(entry.path(), length..length + 1, "=")
             }
             _ => Fix::advice(format!("write `{name}=` and a value, or remove the entry")),
         }))

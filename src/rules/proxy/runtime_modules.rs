@@ -34,7 +34,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Safe: the proxy variables of the module that has them, `no_proxy` included, are copied.
+    /// Safe: the proxy variables of the module that has them, `no_proxy` included, are copied. A proxy with user and
+    /// password is left to you, so that they are not shown.
     id: "proxy-runtime-modules",
     codes: &["PRX-002"],
     severity: Severity::Warn,
@@ -70,6 +71,11 @@ fn finding(module: Module<'_>, other: Module<'_>, env: &[EnvVar<'_>]) -> Finding
         .iter()
         .filter(|var| var.is_proxy())
         .fold(finding, |finding, var| finding.related(var.name_span, format!("`{}` of `{}`", var.name, other.id())));
+    // A password is not written a second time, into an edit that is shown.
+    if wanted.iter().any(|var| var.value.contains('@')) {
+        return finding
+            .fix(Fix::advice(format!("copy the proxy of `{}`, which has a user in it, by hand", other.id())));
+    }
     let fix = Fix::safe(format!("copy the proxy of `{}`", other.id()));
     let copied = |fix: Fix, var: &&EnvVar<'_>| match own.iter().rfind(|mine| mine.name == var.name) {
         // It is there without a value.
