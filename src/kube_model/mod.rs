@@ -5,7 +5,7 @@ mod names;
 mod peers;
 mod service;
 
-pub(crate) use names::{is_env_name, label_fault};
 pub use names::{dns_label, object_name};
+pub(crate) use names::{is_env_name, label_fault};
 pub(crate) use peers::{Call, calls_by, calls_to};
 pub(crate) use service::{HUB_PORTS, SERVICE_TYPE, Service, ServiceKind, ServicePort};

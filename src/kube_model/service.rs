@@ -91,7 +91,7 @@ impl<'m> Service<'m> {
 }
 
 /// `serviceOptions.type` where it is one; else the cluster's own without `PortBindings`, and the device's default with
-/// them, which is a load balancer (ASE-PS, ASE-TS; the agent's own default, ClusterIP, is overridden there).
+/// them, which is a load balancer (ASE-PS, ASE-TS; the agent's own default, `ClusterIP`, is overridden there).
 fn kind(module: Module<'_>) -> ServiceKind {
     let asked = module.option(&SERVICE_TYPE).and_then(At::as_str).unwrap_or_default();
     match asked.trim().to_ascii_lowercase().as_str() {

@@ -51,7 +51,8 @@ rule! {
 }
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
-    if !(module.is_system() && module.id() == "edgeHub") {
+    // Without settings it is a layer over an edgeHub that is written elsewhere.
+    if !(module.is_system() && module.id() == "edgeHub") || module.entry().get("settings").is_none() {
         return Verdict::NotApplicable;
     }
     let service = Service::of(module);
@@ -69,7 +70,7 @@ fn finding(module: Module<'_>, service: &Service<'_>, missing: &[u16]) -> Findin
     let at = [&["HostConfig", "PortBindings"] as &[&str], &["ExposedPorts"]]
         .into_iter()
         .find_map(|keys| module.option(keys));
-    let span = at.map_or(module.entry().key_span(), |at| at.key_span());
+    let span = at.map_or(module.entry().key_span(), At::key_span);
     let list: Vec<_> = missing.iter().map(u16::to_string).collect();
     let (severity, reason) = if missing.len() == HUB_PORTS.len() {
         (Severity::Block, "the name `edgehub` leads nowhere: every module loses edgeHub".to_owned())

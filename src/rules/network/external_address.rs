@@ -5,6 +5,7 @@ use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::{SERVICE_TYPE, Service, ServiceKind, calls_by};
 use crate::manifest::{Manifest, Module};
 use crate::target::Platform;
+use crate::text::At;
 
 rule! {
     /// # More Services than external addresses
@@ -79,7 +80,7 @@ fn finding(manifest: &Manifest, balanced: &[Module<'_>], addresses: usize) -> Fi
     let message = format!("{} modules need an external address, the range has {there}", balanced.len());
     let places = balanced.iter().map(|module| {
         let map = module.option(&["HostConfig", "PortBindings"]).or_else(|| module.option(&SERVICE_TYPE));
-        (module.id(), map.map_or(module.entry().key_span(), |map| map.key_span()))
+        (module.id(), map.map_or(module.entry().key_span(), At::key_span))
     });
     let mut finding = Finding::new(Severity::Silent, message)
         .because("the ones that come last run without an address: nothing is red, and nobody outside reaches them");

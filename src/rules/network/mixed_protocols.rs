@@ -5,7 +5,7 @@ use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::{SERVICE_TYPE, Service, ServiceKind, ServicePort};
 use crate::manifest::Module;
 use crate::target::Platform;
-use crate::text::Span;
+use crate::text::{At, Span};
 
 rule! {
     /// # TCP and UDP on one module
@@ -111,5 +111,5 @@ fn upper(port: &ServicePort<'_>) -> String {
 
 /// Where the number of the Service's port is written.
 fn place(port: &ServicePort<'_>) -> Span {
-    port.host_at.map_or(port.at.key_span(), |host| host.span())
+    port.host_at.map_or(port.at.key_span(), At::span)
 }

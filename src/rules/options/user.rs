@@ -4,6 +4,9 @@ use crate::manifest::{Module, is_given};
 use crate::target::Platform;
 use crate::text::At;
 
+/// What follows from a user that nobody reads.
+const REASON: &str = "the module runs as the user of its image, with more or fewer rights than it is meant to have";
+
 rule! {
     /// # User that is not translated
     ///
@@ -29,8 +32,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Safe for numbers: `runAsUser`, and `runAsGroup` where a group is given; `User` goes. Asks before it gives root (`0`). A name
-    /// cannot be translated: look up its number in the image.
+    /// Safe for numbers: `runAsUser`, and `runAsGroup` where a group is given; `User` goes. Asks before it gives root. Another
+    /// name cannot be translated: look up its number in the image.
     id: "options-user",
     codes: &["OPT-003"],
     severity: Severity::Silent,
@@ -47,13 +50,13 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     Verdict::each(module.option(&["User"]), |user| {
         let text = user.as_text().filter(|_| is_given(user) || user.as_text() == Some("0"))?.trim();
         let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
-        let number = name.parse::<i64>().ok();
+        let uid = id_of(name);
         match set {
             None => {
                 let finding = Finding::new(Severity::Silent, format!("user `{text}` is ignored"));
-                Some(finding.at(user.span(), "not translated").because(REASON).fix(run_as(module, user, number, group)))
+                Some(finding.at(user.span(), "not translated").because(REASON).fix(run_as(module, user, uid, group)))
             }
-            Some(set) if number.is_some() && set.as_i64() != number => {
+            Some(set) if uid.is_some() && set.as_i64() != uid => {
                 let finding = Finding::new(Severity::Silent, format!("user `{text}` is ignored, `runAsUser` counts"));
                 let fix = Fix::ask("remove `User`").remove(user.path());
                 let finding = finding.at(user.span(), "not translated").related(set.span(), "another user");
@@ -64,11 +67,9 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     })
 }
 
-const REASON: &str = "the module runs as the user of its image, with more or fewer rights than it is meant to have";
-
-fn run_as(module: Module<'_>, user: At<'_>, number: Option<i64>, group: Option<&str>) -> Fix {
-    let gid = group.map(str::parse::<i64>).transpose();
-    let (Some(uid), Ok(gid)) = (number, gid) else {
+fn run_as(module: Module<'_>, user: At<'_>, uid: Option<i64>, group: Option<&str>) -> Fix {
+    let gid = group.and_then(id_of);
+    let Some(uid) = uid.filter(|_| group.is_some() == gid.is_some()) else {
         return Fix::advice(
             "look up the number of the user in the image and set `k8s-experimental.securityContext.runAsUser`",
         );
@@ -81,4 +82,9 @@ fn run_as(module: Module<'_>, user: At<'_>, number: Option<i64>, group: Option<&
         Some(gid) => fix.set(path("runAsGroup"), gid),
         None => fix,
     }
+}
+
+/// The number of a user or group; `root` is 0 in every image.
+fn id_of(name: &str) -> Option<i64> {
+    if name == "root" { Some(0) } else { name.parse().ok().filter(|id| *id >= 0) }
 }
