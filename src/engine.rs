@@ -179,9 +179,15 @@ fn manifest(snapshot: &Snapshot) -> Result<&Manifest, Why> {
 /// The first thing that `rule` needs and that is not known.
 fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context: &Context<'_>) -> Option<Why> {
     rule.needs.iter().find_map(|need| match need {
-        Need::CreateOptions => match module?.options() {
-            Options::Broken { .. } => Some(Why::failed("the createOptions of this module, which are not JSON")),
-            Options::Absent | Options::Parsed(_) => None,
+        Need::CreateOptions => match module {
+            Some(module) => {
+                is_broken(module).then(|| Why::failed("the createOptions of this module, which are not JSON"))
+            }
+            // A rule about all modules cannot leave one out.
+            None => manifest
+                .modules()
+                .find(|module| is_broken(*module))
+                .map(|module| Why::failed(format!("the createOptions of {}, which are not JSON", module.id()))),
         },
         Need::Deployment => (manifest.form() == Form::CreateOptions)
             .then(|| Why::not_given("the deployment around these createOptions")),
@@ -193,6 +199,10 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
             .is_none()
             .then(|| Why::not_given("the range of external addresses of the site (site.external_ips)")),
     })
+}
+
+fn is_broken(module: Module<'_>) -> bool {
+    matches!(module.options(), Options::Broken { .. })
 }
 
 fn judged(missing: Option<Why>, check: impl FnOnce() -> Verdict) -> Outcome {

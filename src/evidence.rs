@@ -65,9 +65,14 @@ pub struct Snapshot {
 impl Snapshot {
     /// A snapshot of a manifest alone: nothing was observed, and nobody was asked to.
     pub fn of_manifest(manifest: Manifest, taken_at: Timestamp) -> Self {
+        Self { manifest: Observed::Known(manifest), ..Self::empty(taken_at) }
+    }
+
+    /// A snapshot for which nobody was asked anything.
+    pub fn empty(taken_at: Timestamp) -> Self {
         Self {
             taken_at,
-            manifest: Observed::Known(manifest),
+            manifest: Observed::Unknown(Why::not_given("a deployment manifest")),
             modules: Observed::Unknown(Why::not_given("the state of the running modules")),
             gpus: Observed::Unknown(Why::not_given("the GPUs of the device")),
         }
@@ -85,6 +90,21 @@ pub struct ModuleState {
     pub exit_code: i64,
     /// Since when we have seen this status and description.
     pub since: Timestamp,
+}
+
+impl ModuleState {
+    /// Whether it has only just been started: on Kubernetes IoT Edge then says `backoff` with the reason
+    /// `ContainerCreating` (STS-001), which is no failure.
+    pub fn is_starting(&self) -> bool {
+        self.status == RuntimeStatus::Backoff && self.description.ends_with("reason: ContainerCreating")
+    }
+
+    /// Whether its pod was never given a container: failed with an empty Kubernetes reason (STS-003).
+    pub fn is_unscheduled(&self) -> bool {
+        self.status == RuntimeStatus::Failed
+            && self.description.starts_with("Module Failed with container status Unknown")
+            && self.description.contains("K8s reason:  with message:")
+    }
 }
 
 /// `runtimeStatus` of a module (`iothub-limits.md` §4).

@@ -1,5 +1,6 @@
 //! What an evaluation came to: an [`Outcome`] for every rule and subject, so that "could not check" is never "passed".
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -109,10 +110,11 @@ pub enum Status {
 }
 
 /// How a module, or all of them, stands on the way to the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Nothing worse than info.
+    #[default]
     Ready,
     /// Something required could not be judged.
     Unknown,
@@ -120,6 +122,15 @@ pub enum Health {
     Degraded,
     /// Something that keeps it from coming up.
     Blocked,
+}
+
+/// How a subject stands, and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Its health.
+    pub health: Health,
+    /// The rule that decides it; none where all is well.
+    pub rule: Option<&'static str>,
 }
 
 impl Health {
@@ -182,13 +193,17 @@ impl Report {
         self.evaluations.iter().map(status).max().unwrap_or(Status::Pass)
     }
 
-    /// How `subject` stands, with the rule that decides it.
-    pub fn health(&self, subject: &Subject) -> (Health, Option<&'static str>) {
-        let of_subject = self.evaluations.iter().filter(|evaluation| evaluation.subject == *subject);
-        of_subject.fold((Health::Ready, None), |worst, evaluation| {
+    /// How each subject stands, with the rule that decides it; [`Standing::default`] for one that is not in it.
+    pub fn standings(&self) -> BTreeMap<&Subject, Standing> {
+        let mut standings: BTreeMap<&Subject, Standing> = BTreeMap::new();
+        for evaluation in &self.evaluations {
+            let standing = standings.entry(&evaluation.subject).or_default();
             let health = evaluation.health();
-            if health > worst.0 { (health, Some(evaluation.rule)) } else { worst }
-        })
+            if health > standing.health {
+                *standing = Standing { health, rule: Some(evaluation.rule) };
+            }
+        }
+        standings
     }
 
     /// How the worst subject stands.

@@ -43,6 +43,9 @@ pub struct Software(u16);
 impl Software {
     /// The last release whose notes say that modules cannot use the host network (ASE-RN2101 #17, RN2106 #17).
     pub const LAST_WITHOUT_HOST_NETWORK: Software = Software(2106);
+
+    /// The first release whose Kubernetes runs on containerd, without Docker (ASE-RN2312, what's new).
+    pub const FIRST_WITHOUT_DOCKER: Software = Software(2312);
 }
 
 /// A platform and, where known, its software.

@@ -235,13 +235,16 @@ fn every_fixture_folder_belongs_to_a_rule() {
 
 #[test]
 fn ids_codes_and_declarations_are_sound() {
-    let mut names: BTreeMap<String, &str> = BTreeMap::new();
+    let mut names: BTreeMap<(String, &str), &str> = BTreeMap::new();
     for rule in rules::ALL {
         let kebab = rule.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         assert!(kebab && rule.id.contains('-'), "{} is not a kebab-case family-thing", rule.id);
+        // A code may have a rule for each target, never two for one.
         for name in std::iter::once(&rule.id).chain(rule.codes) {
-            let taken = names.insert(name.to_ascii_lowercase(), rule.id);
-            assert!(taken.is_none(), "{name} belongs to {} and {}", taken.unwrap_or_default(), rule.id);
+            for target in rule.targets {
+                let taken = names.insert((name.to_ascii_lowercase(), target.word()), rule.id);
+                assert!(taken.is_none(), "{name} belongs to {} and {}", taken.unwrap_or_default(), rule.id);
+            }
         }
         assert!(!rule.codes.is_empty() && !rule.targets.is_empty() && !rule.source.is_empty(), "{}", rule.id);
         assert!(rule.page.trim_start().starts_with("# "), "{}: the page starts with its title", rule.id);

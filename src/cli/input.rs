@@ -35,6 +35,22 @@ pub(super) fn gather(paths: &[PathBuf]) -> Gathered {
     gathered
 }
 
+/// Reads the one manifest at `path`.
+///
+/// # Errors
+/// It cannot be read or is none; the message says where.
+pub(super) fn one(path: &Path) -> Result<Manifest, String> {
+    let name = path.display().to_string();
+    let text = open(path, &name)?;
+    Manifest::read(&Source::new(name.as_str(), text)).map_err(|error| match &error {
+        ManifestError::Syntax { document, error } => {
+            let place = error.at.first().map_or(String::new(), |range| format!(":{}", document.position(range.start)));
+            format!("{name}{place}: {error}")
+        }
+        ManifestError::NotADeployment { .. } => error.to_string(),
+    })
+}
+
 impl Gathered {
     /// Takes one text. Inside of folders JSON that is no deployment is passed over: it was not asked for by name.
     fn add(&mut self, name: &str, text: Result<String, String>, in_folder: bool) {

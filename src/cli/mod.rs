@@ -1,9 +1,11 @@
 //! The command line: arguments, files, stdout, colour and exit status around the verbs.
 
+mod demo;
 mod input;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ enum Verb {
     Check(CheckCommand),
     /// Show the page of a rule
     Explain(ExplainArgs),
+    /// See the main job on a built-in deployment, and the module report from a simulated device
+    Demo(demo::DemoCommand),
     /// List all rules
     Rules {
         /// How to print them
@@ -93,6 +97,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let exit = match arguments.verb {
         Verb::Check(command) => check(&command),
+        Verb::Demo(command) => demo::run(&command),
         Verb::Explain(args) => explain(&args),
         Verb::Rules { format } => rules(format),
     };
@@ -107,7 +112,9 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     let settings = command.check.settings(&Settings::default())?;
     let found = input::gather(&command.paths);
     if found.skipped > 0 {
-        complain(&format!("note: {} JSON files in folders are no deployments and were skipped\n", found.skipped));
+        let (files, are) = if found.skipped == 1 { ("file", "is") } else { ("files", "are") };
+        let was = if found.skipped == 1 { "was" } else { "were" };
+        complain(&format!("note: {} JSON {files} in folders {are} no deployment and {was} skipped\n", found.skipped));
     }
     let mut result = CheckResult { judged: Vec::new(), rejected: found.rejected };
     for (name, manifest) in found.manifests {
@@ -137,7 +144,8 @@ fn judge(name: String, manifest: Manifest, settings: &Settings, args: &CheckArgs
 }
 
 fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
-    say(&output::text::page(verbs::explain::explain(args)?))?;
+    let pages: Vec<String> = verbs::explain::explain(args)?.into_iter().map(output::text::page).collect();
+    say(&pages.join("\n"))?;
     Ok(Exit::Pass)
 }
 
@@ -169,10 +177,11 @@ fn complain(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Colour only on a terminal that wants it (`NO_COLOR`, `CLICOLOR`, `TERM=dumb`), and its width.
-fn style(stream: &(impl IsTerminal + anstream::stream::RawStream)) -> Style {
+/// Colour only on a terminal that wants it (`NO_COLOR`, `CLICOLOR`, `TERM=dumb`), and no wider than it is.
+fn style(stream: &(impl AsFd + anstream::stream::RawStream)) -> Style {
     let colour = anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never;
-    Style { colour, width: 140 }
+    let width = terminal_size::terminal_size_of(stream).map_or(140, |(width, _)| usize::from(width.0).clamp(60, 240));
+    Style { colour, width }
 }
 
 impl Rejected {

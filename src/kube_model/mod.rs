@@ -1,9 +1,11 @@
-//! How IoT Edge on Kubernetes translates modules into Kubernetes objects (`k8s-translation.md`): pure data to data.
-//! Judges nothing; rules do.
+//! How IoT Edge on Kubernetes translates modules into Kubernetes objects (`k8s-translation.md`), and how those are
+//! written: pure data to data. Judges nothing; rules do.
 
 mod names;
 mod peers;
+pub(crate) mod quantity;
 mod service;
+pub(crate) mod volume;
 
 pub use names::{dns_label, object_name};
 pub(crate) use names::{is_env_name, label_fault};

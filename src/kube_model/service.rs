@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::{Module, Protocol, is_placeholder, port};
+use crate::manifest::{Module, Protocol, has_placeholder, port};
 use crate::text::{At, Kind};
 
 /// Where a module says what type its Service has.
@@ -71,7 +71,7 @@ impl<'m> Service<'m> {
         });
         // Port 0 is refused by the API server (rule NET-005 reports it).
         let ports: Vec<_> = exposed.chain(bound).filter(|port| port.number > 0 && port.target > 0).collect();
-        let hidden = |at: At<'_>| at.as_text().is_some_and(is_placeholder) || at.key().is_some_and(is_placeholder);
+        let hidden = |at: At<'_>| at.as_text().is_some_and(has_placeholder) || at.key().is_some_and(has_placeholder);
         let maps = [exposed_map, bound_map];
         let unclear = matches!(module.options(), crate::manifest::Options::Broken { .. })
             || maps.iter().flatten().any(|map| hidden(*map) || map.members().any(hidden))

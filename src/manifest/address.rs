@@ -178,8 +178,7 @@ fn in_url<'m>(text: &'m str, run: &Range<usize>) -> Option<Address<'m>> {
     if run.start != host {
         return None;
     }
-    let from = text[..mark].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+').map_or(0, |at| at + 1);
-    let scheme = &text[from..mark];
+    let scheme = text[..mark].rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '+').next().unwrap_or_default();
     let port = match text[run.end..end].strip_prefix(':') {
         Some(digits) => digits.parse().ok().filter(|port| *port > 0).map(|port| (port, Some(run.end + 1..end))),
         None if run.end == end => default_port(scheme).map(|port| (port, None)),
@@ -265,6 +264,7 @@ mod tests {
         one("A=amqp://me:80@queue:5672/x", "queue", 5672, "queue:5672");
         one("A=http://web:${PORT}/x", "web", None, "web");
         one("A=redis://cache", "cache", None, "cache");
+        one("A=\u{e9}http://cache", "cache", 80, "cache");
         one("A=BlobEndpoint=http://blobs:11002/otel;AccountName=otel;", "blobs", 11002, "blobs:11002");
     }
 

@@ -1,5 +1,6 @@
 //! The parts of Docker's create options that move: binds, mounts and ports.
 
+use super::HostPath;
 use crate::text::{At, Kind, Span};
 
 /// One entry of `HostConfig.Binds`: `source:target[:mode]`.
@@ -30,15 +31,15 @@ impl<'m> Bind<'m> {
         self.at.part(0..self.source.len())
     }
 
+    /// The bytes of the target.
+    pub fn target_span(&self) -> Span {
+        let start = self.source.len() + 1;
+        self.at.part(start..start + self.target.len())
+    }
+
     /// Whether it is mounted read-only: the agent looks for `ro` anywhere in the mode (`k8s-translation.md` §1.3).
     pub fn is_read_only(&self) -> bool {
         self.mode.contains("ro")
-    }
-
-    /// Whether the source is, or starts with, a placeholder that a tool fills in.
-    pub fn is_placeholder(&self) -> bool {
-        let source = self.source.trim_start_matches('/');
-        ["$", "<", "#{", "__"].iter().any(|mark| source.starts_with(mark))
     }
 }
 
@@ -78,7 +79,7 @@ pub(crate) fn is_given(at: At<'_>) -> bool {
         Kind::Number => at.as_i64() != Some(0),
         Kind::String => {
             let text = at.as_str().unwrap_or_default().trim();
-            !text.is_empty() && !text.eq_ignore_ascii_case("false") && !super::is_placeholder(text)
+            !text.is_empty() && !text.eq_ignore_ascii_case("false") && !super::has_placeholder(text)
         }
         Kind::Array => at.items().len() > 0,
         Kind::Object => at.members().len() > 0,
@@ -88,6 +89,8 @@ pub(crate) fn is_given(at: At<'_>) -> bool {
 /// One entry of `HostConfig.Mounts`.
 #[derive(Debug, Clone, Copy)]
 pub struct Mount<'m> {
+    /// Its place in the array, from 0.
+    pub index: usize,
     /// The array element.
     pub at: At<'m>,
     /// `Type`, as written.
@@ -101,15 +104,92 @@ pub struct Mount<'m> {
 }
 
 impl<'m> Mount<'m> {
-    pub(super) fn read(at: At<'m>) -> Self {
+    pub(super) fn read(index: usize, at: At<'m>) -> Self {
         let get = |key: &str| at.get_ignoring_case(key).filter(|value| value.kind() == Kind::String);
         let read_only = at.get_ignoring_case("ReadOnly").and_then(At::as_bool).unwrap_or(false);
-        Self { at, kind: get("Type"), source: get("Source"), target: get("Target"), read_only }
+        Self { index, at, kind: get("Type"), source: get("Source"), target: get("Target"), read_only }
     }
 
     /// Whether `Type` is `kind`, compared without regard to case as the agent does.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.and_then(At::as_str).is_some_and(|text| text.eq_ignore_ascii_case(kind))
+    }
+}
+
+/// A path of the host in a container, in either of the two ways to write it.
+#[derive(Debug, Clone, Copy)]
+pub enum HostMount<'m> {
+    /// An entry of `Binds` with a target; the agent drops one without.
+    Bind(Bind<'m>),
+    /// An entry of `Mounts` of type `bind` with a source.
+    Mount(Mount<'m>),
+}
+
+impl<'m> HostMount<'m> {
+    /// The array element.
+    pub fn at(&self) -> At<'m> {
+        match self {
+            HostMount::Bind(bind) => bind.at,
+            HostMount::Mount(mount) => mount.at,
+        }
+    }
+
+    /// The path of the host.
+    pub fn source(&self) -> &'m str {
+        match self {
+            HostMount::Bind(bind) => bind.source,
+            HostMount::Mount(mount) => mount.source.and_then(At::as_str).unwrap_or_default(),
+        }
+    }
+
+    /// What that path is.
+    pub fn host_path(&self) -> HostPath<'m> {
+        HostPath::of(self.source())
+    }
+
+    /// The bytes of the source.
+    pub fn source_span(&self) -> Span {
+        match self {
+            HostMount::Bind(bind) => bind.source_span(),
+            HostMount::Mount(mount) => mount.source.unwrap_or(mount.at).part(0..self.source().len()),
+        }
+    }
+
+    /// The path in the container; empty where a mount has none.
+    pub fn target(&self) -> &'m str {
+        match self {
+            HostMount::Bind(bind) => bind.target,
+            HostMount::Mount(mount) => mount.target.and_then(At::as_str).unwrap_or_default(),
+        }
+    }
+}
+
+/// One entry of `HostConfig.Devices`.
+#[derive(Debug, Clone, Copy)]
+pub struct Device<'m> {
+    /// The array element.
+    pub at: At<'m>,
+    /// `PathOnHost`.
+    pub path: At<'m>,
+}
+
+impl<'m> Device<'m> {
+    pub(super) fn read(at: At<'m>) -> Option<Self> {
+        let path = at.get_ignoring_case("PathOnHost").filter(|path| path.kind() == Kind::String)?;
+        Some(Self { at, path })
+    }
+
+    /// The path below `/dev`: `video0`. Real manifests forget the first `/` or leave a blank at the end
+    /// (`corpus.md` quirk 25).
+    pub fn name(&self) -> &'m str {
+        let path = self.path.as_str().unwrap_or_default().trim();
+        let path = path.trim_start_matches('/');
+        path.strip_prefix("dev/").unwrap_or(path)
+    }
+
+    /// The bytes of the path.
+    pub fn path_span(&self) -> Span {
+        self.path.part(0..self.path.as_str().unwrap_or_default().len())
     }
 }
 
@@ -178,6 +258,8 @@ pub(crate) fn port(key: &str) -> Option<(u16, Protocol)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::{Manifest, Module};
+    use crate::text::Source;
 
     #[test]
     fn binds_split_where_people_mean_it() {
@@ -189,6 +271,33 @@ mod tests {
         assert_eq!(split("<Host path: here>:/b"), ["<Host path: here>", "/b"]);
         assert_eq!(split("$VAR:/path"), ["$VAR", "/path"]);
         assert_eq!(split("only"), ["only"]);
+    }
+
+    #[test]
+    fn host_paths_are_found_in_both_forms() {
+        let text = r#"{"HostConfig": {
+            "Binds": ["/a:/b:ro", "/no-target", "$X"],
+            "Mounts": ["<more>", {"type": "BIND", "source": "/c", "target": "/d"}, {"Type": "volume", "Source": "e"}]}}"#;
+        let manifest = Manifest::read(&Source::new("t", text)).unwrap();
+        let module = manifest.modules().next().unwrap();
+        let bytes = |span| module.manifest().document().ranges(span).into_iter().map(|range| &text[range]).collect();
+        let found: Vec<(&str, &str, String)> = module
+            .host_mounts()
+            .iter()
+            .map(|mount| (mount.source(), mount.target(), bytes(mount.source_span())))
+            .collect();
+        assert_eq!(found, [("/a", "/b", "/a".to_owned()), ("/c", "/d", "/c".to_owned())]);
+        assert_eq!(bytes(module.binds()[0].target_span()), "/b");
+        assert_eq!(module.mounts()[0].index, 1);
+    }
+
+    #[test]
+    fn devices_are_named_in_spite_of_slips() {
+        let text = r#"{"HostConfig": {"Devices": [
+            {"PathOnHost": "/dev/video0"}, {"pathonhost": "dev/nvhost-prof-gpu "}, {"PathInContainer": "/dev/x"}, "$D"]}}"#;
+        let manifest = Manifest::read(&Source::new("t", text)).unwrap();
+        let names: Vec<&str> = manifest.modules().flat_map(Module::devices).map(|device| device.name()).collect();
+        assert_eq!(names, ["video0", "nvhost-prof-gpu"]);
     }
 
     #[test]

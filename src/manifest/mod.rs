@@ -4,6 +4,8 @@
 mod address;
 mod docker;
 mod env;
+mod extensions;
+mod host_path;
 mod options;
 mod placeholder;
 mod secrets;
@@ -13,11 +15,14 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 pub use address::{Address, Argument};
-pub use docker::{Bind, Mount, PortBinding, Protocol};
+pub use docker::{Bind, Device, HostMount, Mount, PortBinding, Protocol};
 pub(crate) use docker::{is_given, port};
 pub use env::EnvVar;
+pub use extensions::PodVolume;
+pub(crate) use extensions::{FPGA, GPU};
+pub use host_path::HostPath;
 pub use options::Options;
-pub(crate) use placeholder::is_placeholder;
+pub(crate) use placeholder::has_placeholder;
 pub(crate) use secrets::holds_secret;
 
 use crate::finding::Fix;
@@ -260,10 +265,29 @@ impl<'m> Module<'m> {
         list.into_iter().flat_map(At::items).filter_map(Bind::read).collect()
     }
 
-    /// `HostConfig.Mounts`.
+    /// `HostConfig.Mounts`; elements that are no objects, such as placeholders, are left out.
     pub fn mounts(self) -> Vec<Mount<'m>> {
         let list = self.option(&["HostConfig", "Mounts"]);
-        list.into_iter().flat_map(At::items).map(Mount::read).collect()
+        let objects = list.into_iter().flat_map(At::items).enumerate().filter(|(_, at)| at.kind() == Kind::Object);
+        objects.map(|(index, at)| Mount::read(index, at)).collect()
+    }
+
+    /// Paths of the host that the module mounts: `Binds`, and `Mounts` of type `bind`.
+    pub fn host_mounts(self) -> Vec<HostMount<'m>> {
+        let binds = self.binds().into_iter().filter(|bind| !bind.target.is_empty()).map(HostMount::Bind);
+        let mounts = self.mounts().into_iter().filter(|mount| mount.is("bind") && mount.source.is_some());
+        binds.chain(mounts.map(HostMount::Mount)).collect()
+    }
+
+    /// `HostConfig.Devices`.
+    pub fn devices(self) -> Vec<Device<'m>> {
+        let list = self.option(&["HostConfig", "Devices"]);
+        list.into_iter().flat_map(At::items).filter_map(Device::read).collect()
+    }
+
+    /// Whether `HostConfig.Privileged` is true.
+    pub fn is_privileged(self) -> bool {
+        self.option(&["HostConfig", "Privileged"]).and_then(At::as_bool).unwrap_or(false)
     }
 
     /// `HostConfig.PortBindings`, one entry for each host port.
@@ -341,4 +365,21 @@ fn is_create_options(root: At<'_>) -> bool {
                 key == "k8s-experimental" || KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
             })
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_for_edits_have_the_spelling_that_is_there() {
+        let text = r#"{"$edgeAgent": {"properties.desired": {"modules": {
+            "m": {"settings": {"createoptions": "{\"hostconfig\": {}}"}},
+            "n": {"settings": {"image": "i"}}}}}}"#;
+        let manifest = Manifest::read(&Source::new("t", text)).unwrap();
+        let path = |id| manifest.module(id).unwrap().option_path(&["HostConfig", "Mounts"]).to_string();
+        let base = "$edgeAgent.\"properties.desired\".modules";
+        assert_eq!(path("m"), format!("{base}.m.settings.createoptions.hostconfig.Mounts"));
+        assert_eq!(path("n"), format!("{base}.n.settings.createOptions.HostConfig.Mounts"));
+    }
 }

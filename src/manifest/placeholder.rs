@@ -1,20 +1,33 @@
-//! Placeholders: text that a tool replaces before anything is deployed, in the notations of `corpus.md` (quirks 9, 13).
+//! Marks that a tool replaces before a deployment is sent: `$VAR`, `${VAR}`, `$(VAR)`, `{{VAR}}`, `<text>`, `#{VAR}#`,
+//! `__VAR__`, and `__VAR` in capitals (`corpus.md` quirks 9, 12 and 22). What they stand for is not known, so they are no
+//! values.
 
-/// Whether `text` holds a placeholder, so that nobody knows yet what it will say: `${X}`, `$X`, `$(X)`, `#{X}#`,
-/// `{{X}}`, `<x>`, or as a whole `__x__` or `__X`.
-pub(crate) fn is_placeholder(text: &str) -> bool {
-    let marked = ["${", "$(", "#{", "{{"].iter().any(|mark| text.contains(mark));
-    let dollar = text.match_indices('$').any(|(at, _)| {
-        text[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            // `$edgeHub` and `$edgeAgent` are module ids.
-            && !text[at + 1..].starts_with("edge")
+/// Whether there is a placeholder anywhere in `text`.
+pub(crate) fn has_placeholder(text: &str) -> bool {
+    text.char_indices().any(|(i, c)| {
+        // `a__b__c` is one name, with `__` for the colons of a .NET setting.
+        let in_word = c == '_' && text[..i].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        !in_word && starts_with_placeholder(&text[i..])
+    })
+}
+
+/// Whether `text` is a placeholder or begins with one.
+pub(crate) fn starts_with_placeholder(text: &str) -> bool {
+    let enclosed = |open: &str, close: &str| {
+        text.strip_prefix(open).and_then(|rest| rest.find(close)).is_some_and(|length| length > 0)
+    };
+    let variable = text.strip_prefix('$').and_then(|rest| rest.chars().next());
+    let capitals = text.strip_prefix("__").is_some_and(|name| {
+        name.len() > 2 && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
     });
-    let angled = text.find('<').is_some_and(|at| text[at..].contains('>'));
-    let underlined = text.strip_prefix("__").is_some_and(|name| {
-        let capital = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-        name.len() > 2 && (capital || name.ends_with("__"))
-    });
-    marked || dollar || angled || underlined
+    variable.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        || capitals
+        || enclosed("${", "}")
+        || enclosed("$(", ")")
+        || enclosed("{{", "}}")
+        || enclosed("<", ">")
+        || enclosed("#{", "}#")
+        || enclosed("__", "__")
 }
 
 #[cfg(test)]
@@ -22,23 +35,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_notation_is_known() {
-        for text in [
-            "${X}",
-            "http://$HOST:80",
-            "$(tag)",
-            "#{X}#",
-            "{{x}}",
-            "<your name>",
-            "__NAME__",
-            "__name__",
+    fn every_kind_is_known() {
+        let placeholders = [
+            "$A",
+            "${A}",
+            "${A:-/x}",
+            "$(A)",
+            "{{ A }}",
+            "<a share>",
+            "#{A}#",
+            "__A__",
             "__MODULE_NAME",
-            "a-${B:-c}",
-        ] {
-            assert!(is_placeholder(text), "{text}");
+            "/home/hcsshares/$SHARE/out",
+            "/data/__SHARE__/x",
+            "http://${HOST}:80",
+        ];
+        for text in placeholders {
+            assert!(has_placeholder(text), "{text}");
         }
-        for text in ["", "5000", "a__b", "__init", "1 < 2", "cost $5", "$edgeHub", "/var/lib"] {
-            assert!(!is_placeholder(text), "{text}");
+        for text in ["", "/a/b", "a$", "$1", "a<b", "__init", "#a", "C:/a", "a__b__c", "Logging__Level", "5000"] {
+            assert!(!has_placeholder(text), "{text}");
         }
+        assert!(starts_with_placeholder("$A/out"));
+        assert!(!starts_with_placeholder("/data/$A"));
     }
 }

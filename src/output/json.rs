@@ -168,10 +168,10 @@ fn lines(value: &impl Serialize) -> String {
 fn file(judged: &Judged) -> File<'_> {
     let manifest = judged.manifest();
     let report = &judged.report;
-    let health = |module: crate::manifest::Module<'_>| report.health(&Subject::Module(module.id().to_owned()));
+    let standings = report.standings();
     let modules = manifest.into_iter().flat_map(Manifest::modules).map(|module| {
-        let (health, decided_by) = health(module);
-        Module { id: module.id(), health, decided_by }
+        let standing = standings.get(&Subject::Module(module.id().to_owned())).copied().unwrap_or_default();
+        Module { id: module.id(), health: standing.health, decided_by: standing.rule }
     });
     let document = manifest.map(Manifest::document);
     let not_evaluated = report.evaluations.iter().filter_map(|evaluation| match &evaluation.outcome {

@@ -33,6 +33,17 @@ macro_rules! registry {
 registry! {
     storage {
         share_bind
+        share_path
+        host_bind
+        named_volume
+        file_bind
+        kubelet_file
+        incomplete_mount
+        unknown_share
+        read_only_share
+        docker_socket
+        untranslated_mount
+        duplicate_target
     }
 
     network {
@@ -49,10 +60,20 @@ registry! {
     }
 
     compute {
+        fpga_resource
+        fpga_device
         wireserver
+        docker_gpu
+        gpu_request
+        gpu_count
+        device
     }
 
     resources {
+        docker_limits
+        no_limits
+        shared_memory
+        ipc_mode
     }
 
     proxy {
@@ -62,6 +83,8 @@ registry! {
     }
 
     lifecycle {
+        recreate
+        restart_policy
     }
 
     naming {
@@ -89,10 +112,12 @@ registry! {
     }
 
     status {
+        starting
+        unscheduled
     }
 }
 
-/// The rule that answers to `name`: an id or a code, in any case.
-pub fn find(name: &str) -> Option<&'static Rule> {
-    ALL.iter().copied().find(|rule| rule.answers_to(name))
+/// The rules that answer to `name`, an id or a code, in any case. A code may have a rule for each target.
+pub fn find(name: &str) -> Vec<&'static Rule> {
+    ALL.iter().copied().filter(|rule| rule.answers_to(name)).collect()
 }

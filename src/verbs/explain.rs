@@ -32,17 +32,21 @@ impl NoSuchRule {
     }
 }
 
-/// The rule that is asked for.
+/// The rules that are asked for; several where a code has one for each target.
 ///
 /// # Errors
 /// No rule has that id or code; the error names those that come near.
-pub fn explain(args: &ExplainArgs) -> Result<&'static Rule, NoSuchRule> {
-    rules::find(&args.rule).ok_or_else(|| {
-        let asked = args.rule.to_ascii_lowercase();
-        let near = rules::ALL
-            .iter()
-            .map(|rule| rule.id)
-            .filter(|id| id.contains(&asked) || similar::TextDiff::from_chars(*id, asked.as_str()).ratio() > 0.7);
-        NoSuchRule { asked: args.rule.clone(), near: near.take(3).collect() }
-    })
+pub fn explain(args: &ExplainArgs) -> Result<Vec<&'static Rule>, NoSuchRule> {
+    let found = rules::find(&args.rule);
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let asked = args.rule.to_ascii_lowercase();
+    let likeness = |id: &str| {
+        if id.contains(&asked) { 1.0 } else { similar::TextDiff::from_chars(id, asked.as_str()).ratio() }
+    };
+    let mut near: Vec<(f32, &str)> = rules::ALL.iter().map(|rule| (likeness(rule.id), rule.id)).collect();
+    near.retain(|(likeness, _)| *likeness > 0.7);
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Err(NoSuchRule { asked: args.rule.clone(), near: near.into_iter().take(3).map(|(_, id)| id).collect() })
 }

@@ -77,16 +77,18 @@ fn part<'m>(manifest: &'m Manifest, path: &Path) -> At<'m> {
 
 /// How many steps lead to the createOptions on the way of `path`.
 fn options_depth(path: &Path) -> Option<usize> {
-    path.steps().iter().position(|step| *step == Step::Key("createOptions".to_owned())).map(|at| at + 1)
+    let is_options = |step: &Step| matches!(step, Step::Key(key) if key.eq_ignore_ascii_case("createOptions"));
+    path.steps().iter().position(is_options).map(|at| at + 1)
 }
 
-/// `createOptions of m` where that is what `path` leads to.
+/// `: createOptions of m` where that is what `path` leads to, nothing for a whole document.
 fn title(path: &Path) -> String {
     match path.steps() {
+        [] => String::new(),
         [.., Step::Key(module), Step::Key(settings), Step::Key(last)] if settings == "settings" => {
-            format!("{last} of {module}")
+            format!(": {last} of {module}")
         }
-        _ => path.to_string(),
+        _ => format!(": {path}"),
     }
 }
 
@@ -110,7 +112,7 @@ fn view(part: At<'_>, edits: &[Edit]) -> Option<View> {
         Shown { before: document.source().text()[window].to_owned(), own, first_line, label: None }
     } else {
         let text = pretty(part);
-        let label = Some(format!("{name}: {}, written out", title(&base)));
+        let label = Some(format!("{name}{}, written out", title(&base)));
         Shown { own: 0..text.len(), before: text, first_line: 1, label }
     };
     let Shown { before, own, first_line, label } = shown;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::object_name;
-use crate::manifest::{Manifest, Module, is_placeholder};
+use crate::manifest::{Manifest, Module, has_placeholder};
 use crate::target::Platform;
 
 rule! {
@@ -47,7 +47,7 @@ rule! {
 
 fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
     let mut names: BTreeMap<String, Vec<Module<'_>>> = BTreeMap::new();
-    for module in manifest.modules().filter(|module| !is_placeholder(module.id())) {
+    for module in manifest.modules().filter(|module| !has_placeholder(module.id())) {
         let name = object_name(module.id());
         // A name of which nothing is left is NAM-003's.
         if !name.is_empty() {

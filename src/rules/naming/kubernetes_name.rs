@@ -1,7 +1,7 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::{Call, calls_to, label_fault, object_name};
-use crate::manifest::{Module, is_placeholder};
+use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 
 rule! {
@@ -51,7 +51,7 @@ rule! {
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let (id, name) = (module.id(), object_name(module.id()));
     // edgeAgent and edgeHub are known by their names on Kubernetes to everybody.
-    if module.is_system() || is_placeholder(id) {
+    if module.is_system() || has_placeholder(id) {
         return Verdict::NotApplicable;
     }
     // A name that Kubernetes refuses has to go anyway (NAM-003).

@@ -1,7 +1,7 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::object_name;
-use crate::manifest::{Module, is_placeholder};
+use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 
 /// Names that are taken in every IoT Edge namespace, and by what.
@@ -51,7 +51,7 @@ rule! {
 }
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
-    if module.is_system() || is_placeholder(module.id()) {
+    if module.is_system() || has_placeholder(module.id()) {
         return Verdict::NotApplicable;
     }
     let name = object_name(module.id());

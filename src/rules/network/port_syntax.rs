@@ -1,7 +1,7 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::{SERVICE_TYPE, Service, ServiceKind};
-use crate::manifest::{Module, is_given, is_placeholder, port};
+use crate::manifest::{Module, has_placeholder, is_given, port};
 use crate::target::Platform;
 use crate::text::{At, Kind};
 
@@ -64,7 +64,7 @@ fn key(member: At<'_>) -> Option<Finding> {
     let key = member.key()?;
     let number = key.split('/').next()?.trim().parse::<i64>().ok();
     let finding = match number {
-        _ if is_placeholder(key) => return None,
+        _ if has_placeholder(key) => return None,
         Some(number) if !is_port(number) => {
             let fix = Fix::advice("use a port from 1 to 65535");
             Finding::new(Severity::Block, format!("{number} is no port")).because(REFUSED).fix(fix)
@@ -103,7 +103,7 @@ fn host_port(item: At<'_>, container: u16) -> Option<Finding> {
     let text = host.and_then(At::as_text).unwrap_or_default().trim();
     let at = host.unwrap_or(item).span();
     let (finding, with) = match text.parse::<i64>() {
-        _ if is_placeholder(text) => return None,
+        _ if has_placeholder(text) => return None,
         Ok(number) if is_port(number) => return None,
         Ok(number) => {
             let finding = Finding::new(Severity::Block, format!("host port {number} of port {container} is no port"));

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Module, is_placeholder};
+use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 use crate::text::{At, Kind};
 
@@ -78,7 +78,9 @@ fn unknown_type(section: At<'_>) -> Option<Finding> {
     let text = at.as_str()?.trim();
     let known = ["ClusterIP", "LoadBalancer", "NodePort"];
     // The agent reads an enumeration, which takes numbers too.
-    if is_placeholder(text) || text.parse::<i64>().is_ok() || known.iter().any(|known| known.eq_ignore_ascii_case(text))
+    if has_placeholder(text)
+        || text.parse::<i64>().is_ok()
+        || known.iter().any(|known| known.eq_ignore_ascii_case(text))
     {
         return None;
     }

@@ -1,7 +1,7 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::is_env_name;
-use crate::manifest::{Module, is_placeholder};
+use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 
 rule! {
@@ -45,7 +45,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let name = var.name;
         // An entry of `Env` that starts with `=` sets nothing: ENV-003.
         let nameless = name.is_empty() && var.is_in_options();
-        if is_env_name(&name.replace(':', "__")) || is_placeholder(name) || nameless {
+        if is_env_name(&name.replace(':', "__")) || has_placeholder(name) || nameless {
             return None;
         }
         let label = match name.chars().next() {

@@ -1,7 +1,7 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::is_env_name;
-use crate::manifest::{Module, is_placeholder};
+use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 use crate::text::At;
 
@@ -41,7 +41,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     Verdict::each(module.option(&["Env"]).into_iter().flat_map(At::items), |entry| {
         let text = entry.as_str()?;
         let sets = text.find('=').is_some_and(|at| at > 0);
-        if sets || text.is_empty() || is_placeholder(text) {
+        if sets || text.is_empty() || has_placeholder(text) {
             return None;
         }
         let reason = "the agent drops the entry without a word";

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{EnvVar, Module, is_placeholder};
+use crate::manifest::{EnvVar, Module, has_placeholder};
 use crate::target::Platform;
 
 /// The host at which modules find the sidecar and through it the IoT Edge daemon.
@@ -48,7 +48,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let proxy = env.iter().find(|var| var.is_proxy());
     let exceptions: Vec<_> = env.iter().filter(|var| var.name.eq_ignore_ascii_case("no_proxy")).collect();
     Verdict::each(proxy, |proxy| {
-        let excepted = exceptions.iter().any(|var| is_placeholder(var.value) || excepts_sidecar(var.value));
+        let excepted = exceptions.iter().any(|var| has_placeholder(var.value) || excepts_sidecar(var.value));
         (!excepted).then(|| finding(module, proxy, exceptions.last().copied()))
     })
 }

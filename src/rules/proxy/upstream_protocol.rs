@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Module, is_placeholder};
+use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 
 /// The variable of edgeHub that chooses how it talks to IoT Hub.
@@ -68,7 +68,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         };
         let protocol = chosen.value.trim();
         let passes = ["AmqpWs", "MqttWs"].iter().any(|known| known.eq_ignore_ascii_case(protocol));
-        if passes || is_placeholder(protocol) {
+        if passes || has_placeholder(protocol) {
             return None;
         }
         let with = if protocol.to_ascii_lowercase().starts_with("mqtt") { "MqttWs" } else { "AmqpWs" };

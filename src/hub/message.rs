@@ -1,0 +1,144 @@
+//! Telemetry: what goes to the outputs `health` and `gpu`. The deployment must route
+//! `/messages/modules/<us>/outputs/*` to `$upstream`, else edgeHub drops it (`iothub-limits.md` §2).
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::evidence::{Gpu, Snapshot};
+use crate::finding::Severity;
+use crate::report::{Report, Standing, Subject};
+
+/// The largest message with its properties, in bytes (`iothub-limits.md` §2).
+pub const MAX_MESSAGE: usize = 256 * 1024;
+
+/// One telemetry message. Body routing in IoT Hub needs content type and encoding, so both are always given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// The output of the module.
+    pub output: &'static str,
+    /// Unique for this run of the module; ASCII, at most 128 characters.
+    pub id: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The body.
+    pub body: Value,
+}
+
+impl Message {
+    /// `iothub-content-type`
+    pub const CONTENT_TYPE: &'static str = "application/json";
+    /// `iothub-content-encoding`
+    pub const CONTENT_ENCODING: &'static str = "utf-8";
+
+    fn new(output: &'static str, number: u64, created: Timestamp, body: Value) -> Self {
+        let id = format!("{output}-{}-{number}", created.as_millisecond());
+        Self { output, id, created, body }
+    }
+}
+
+/// A module as it runs and as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its id.
+    pub id: String,
+    /// What runs: `running`, `starting`, `failed` …; `undeployed` where nothing is reported.
+    pub state: &'static str,
+    /// Its migration health, and why.
+    pub standing: Standing,
+}
+
+impl Module {
+    fn health(&self) -> &'static str {
+        self.standing.health.word()
+    }
+}
+
+/// A module that runs or stands differently than before.
+pub fn transition(number: u64, now: Timestamp, before: &Module, after: &Module) -> Message {
+    let body = json!({
+        "schema": "edgeshift.health/1",
+        "kind": "transition",
+        "module": after.id,
+        "from": { "state": before.state, "health": before.health() },
+        "to": { "state": after.state, "health": after.health() },
+        "rule": after.standing.rule,
+        "at": second(now),
+    });
+    Message::new("health", number, now, body)
+}
+
+/// How everything stands.
+pub fn summary(number: u64, now: Timestamp, report: &Report, modules: &[Module]) -> Message {
+    let module = |module: &Module| {
+        let (state, health, rule) = (module.state, module.health(), module.standing.rule);
+        json!({ "module": module.id, "state": state, "health": health, "rule": rule })
+    };
+    let modules: Vec<Value> = modules.iter().map(module).collect();
+    let summary = report.summary();
+    let body = json!({
+        "schema": "edgeshift.health/1",
+        "kind": "summary",
+        "target": report.target.to_string(),
+        "health": report.overall_health().word(),
+        "findings": {
+            Severity::Block.word(): summary.block,
+            Severity::Silent.word(): summary.silent,
+            Severity::Warn.word(): summary.warn,
+            Severity::Info.word(): summary.info,
+        },
+        "not_evaluated": report.ledger().not_evaluated,
+        "modules": modules,
+        "at": second(now),
+    });
+    Message::new("health", number, now, body)
+}
+
+/// One window of every GPU.
+pub fn gpu(number: u64, now: Timestamp, window_s: f64, gpus: &[Gpu]) -> Message {
+    let body = json!({
+        "schema": "edgeshift.gpu/1",
+        "kind": "window",
+        "window_s": rounded(window_s),
+        "gpus": gpus.iter().map(|gpu| json!({
+            "uuid": gpu.uuid,
+            "name": gpu.name,
+            "utilization_mean": rounded(gpu.utilization_mean),
+            "utilization_max": rounded(gpu.utilization_max),
+            "memory_used_mib": gpu.memory_used_mib,
+            "memory_total_mib": gpu.memory_total_mib,
+            "temperature_c": gpu.temperature_c,
+            "power_w": rounded(gpu.power_w),
+        })).collect::<Vec<_>>(),
+        "at": second(now),
+    });
+    Message::new("gpu", number, now, body)
+}
+
+/// The modules that are written or seen, sorted by id. Bare createOptions name none.
+pub fn modules(report: &Report, snapshot: &Snapshot) -> Vec<Module> {
+    let standings = report.standings();
+    let written = snapshot.manifest.known().into_iter().filter(|manifest| manifest.agent().is_some());
+    let written = written.flat_map(|manifest| manifest.modules().map(|module| module.id().to_owned()));
+    let seen = snapshot.modules.known();
+    let ids: BTreeSet<String> = written.chain(seen.into_iter().flat_map(|seen| seen.keys().cloned())).collect();
+    let module = |id: String| {
+        let state = seen.and_then(|seen| seen.get(&id));
+        let state =
+            state.map_or("undeployed", |state| if state.is_starting() { "starting" } else { state.status.word() });
+        let standing = standings.get(&Subject::Module(id.clone())).copied().unwrap_or_default();
+        Module { id, state, standing }
+    };
+    ids.into_iter().map(module).collect()
+}
+
+/// Whole seconds with `Z`: edgeHub re-formats fractions (`iothub-limits.md` §1.4).
+pub(super) fn second(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Two decimals are more than a sensor knows.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

@@ -1,0 +1,5 @@
+//! IoT Hub's wire forms as pure codecs: reported properties under their budget, telemetry messages, direct methods.
+
+pub mod message;
+pub mod method;
+pub mod reported;

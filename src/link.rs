@@ -1,0 +1,65 @@
+//! The session with edgeHub, as the agent needs it: a twin, telemetry, direct methods. Who implements it owns the
+//! connection.
+
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::hub::message::Message;
+use crate::hub::method::{Request, Response};
+
+/// A session with edgeHub.
+pub trait Session: Send + Sync + 'static {
+    /// The module's own twin: `{"desired": …, "reported": …}`.
+    fn twin(&self) -> impl Future<Output = Result<Value, SessionError>> + Send;
+
+    /// Patches the reported properties.
+    fn report(&self, patch: Value) -> impl Future<Output = Result<(), SessionError>> + Send;
+
+    /// Sends a message to an output; ready once edgeHub has stored it.
+    fn send(&self, message: Message) -> impl Future<Output = Result<(), SessionError>> + Send;
+
+    /// The next thing that the cloud wants of us; `None` once the session is over.
+    fn next(&self) -> impl Future<Output = Option<Event>> + Send;
+}
+
+/// What the cloud wants.
+#[derive(Debug)]
+pub enum Event {
+    /// Desired properties changed; the whole section as it is now.
+    Desired(Value),
+    /// Somebody invokes a method and waits for the answer.
+    Method(Request, Answer),
+}
+
+/// Where the answer to a method goes.
+#[derive(Debug)]
+pub struct Answer(tokio::sync::oneshot::Sender<Response>);
+
+impl Answer {
+    /// A place for an answer, and where it arrives.
+    pub fn new() -> (Self, tokio::sync::oneshot::Receiver<Response>) {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Answers. Nobody may be waiting any more; that is their right.
+    pub fn send(self, response: Response) {
+        let _ = self.0.send(response);
+    }
+}
+
+/// What a session can fail with.
+#[derive(Debug, Clone, Error)]
+pub enum SessionError {
+    /// The hub refused: asking again for the same thing is in vain.
+    #[error("the hub refused with {status}: {message}")]
+    Refused {
+        /// 4xx
+        status: u16,
+        /// Why.
+        message: String,
+    },
+    /// No connection, or the hub is busy: worth another try.
+    #[error("the hub did not answer: {0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,56 @@
+use crate::engine::{Check, Context, Need, Verdict};
+use crate::finding::{Finding, Fix, Safety, Severity};
+use crate::manifest::{HostPath, Module};
+use crate::target::Platform;
+
+rule! {
+    /// # Share bound by its host path, in a virtual machine
+    ///
+    /// On the FPGA device a share is mounted on the host at `/home/hcsshares/<share>`, and modules bind that path. In an
+    /// Ubuntu VM on the GPU device nothing is mounted there: Docker makes an **empty directory** and the module runs,
+    /// looking healthy. The owner of the VM mounts the shares, over SMB or NFS, and decides where.
+    ///
+    /// ## Example
+    ///
+    /// ```json,fails
+    /// { "HostConfig": { "Binds": ["/home/hcsshares/input:/home/input"] } }
+    /// ```
+    ///
+    /// ## Use instead
+    ///
+    /// The path at which the VM mounts the share.
+    ///
+    /// ```json,passes
+    /// { "HostConfig": { "Binds": ["/mnt/input:/home/input"] } }
+    /// ```
+    ///
+    /// ## Fix
+    ///
+    /// None without a person: only the owner of the VM knows where the share is mounted. A `volume` mount, which is right
+    /// on Kubernetes, would give the module an empty Docker volume here.
+    id: "storage-share-path",
+    codes: &["STO-001"],
+    severity: Severity::Silent,
+    fix: Safety::None,
+    needs: &[Need::CreateOptions],
+    targets: &[Platform::AseVm],
+    seed: &[],
+    source: "ASE-FPGA sample; ASE-VM; shares in the VM are mounted by its owner (`ase-runtime.md` §3)",
+    check: Check::Module(check),
+}
+
+fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+    Verdict::each(module.host_mounts(), |mount| {
+        let HostPath::Share { name, .. } = mount.host_path() else { return None };
+        let (what, fix) = match name {
+            "" => ("the folder of all shares".to_owned(), "mount each share that the module uses in the VM".to_owned()),
+            name => (format!("share `{name}`"), format!("mount the share `{name}` in the VM")),
+        };
+        Some(
+            Finding::new(Severity::Silent, format!("{what} is bound by its path on the FPGA device"))
+                .at(mount.source_span(), "nothing is mounted here in the VM")
+                .because("Docker makes an empty directory, and the module runs as if all were well")
+                .fix(Fix::advice(format!("{fix} and bind the path where it is mounted"))),
+        )
+    })
+}

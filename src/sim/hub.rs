@@ -1,0 +1,166 @@
+//! A hub in the same process: keeps the twin, refuses what the oldest edgeHub would refuse, hears telemetry, invokes
+//! methods.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc, watch};
+
+use crate::hub::message::{MAX_MESSAGE, Message};
+use crate::hub::method::{Request, Response};
+use crate::hub::reported;
+use crate::link::{Answer, Event, Session, SessionError};
+
+/// What reached the hub.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// A patch of the reported properties, already merged.
+    Reported(Value),
+    /// A telemetry message.
+    Telemetry(Message),
+}
+
+/// The hub, and the module's session with it.
+#[derive(Debug)]
+pub struct Hub {
+    desired: watch::Sender<Value>,
+    reported: watch::Sender<Value>,
+    heard: mpsc::UnboundedSender<Heard>,
+    invoked: mpsc::UnboundedSender<(Request, Answer)>,
+    incoming: Mutex<Incoming>,
+}
+
+/// What the module's end of the session waits for.
+#[derive(Debug)]
+struct Incoming {
+    methods: mpsc::UnboundedReceiver<(Request, Answer)>,
+    desired: watch::Receiver<Value>,
+}
+
+impl Hub {
+    /// A hub whose twin has `desired` properties, and what it will hear.
+    pub fn new(desired: Value) -> (Arc<Self>, mpsc::UnboundedReceiver<Heard>) {
+        let (heard, ears) = mpsc::unbounded_channel();
+        let (invoked, methods) = mpsc::unbounded_channel();
+        let desired = watch::Sender::new(desired);
+        let incoming = Mutex::new(Incoming { methods, desired: desired.subscribe() });
+        let hub = Self { desired, reported: watch::Sender::new(json!({})), heard, invoked, incoming };
+        (Arc::new(hub), ears)
+    }
+
+    /// The reported properties as they are now.
+    pub fn reported(&self) -> Value {
+        self.reported.borrow().clone()
+    }
+
+    /// Changes the desired properties.
+    pub fn desire(&self, desired: Value) {
+        self.desired.send_replace(desired);
+    }
+
+    /// Invokes a direct method and waits for the answer; 504 where none comes.
+    pub async fn invoke(&self, name: &str, payload: Value) -> Response {
+        let (answer, answered) = Answer::new();
+        let request = Request { name: name.to_owned(), payload };
+        let no_answer = || Response::error(504, "the module did not answer");
+        match self.invoked.send((request, answer)) {
+            Ok(()) => answered.await.unwrap_or_else(|_| no_answer()),
+            Err(_) => no_answer(),
+        }
+    }
+}
+
+impl Session for Hub {
+    async fn twin(&self) -> Result<Value, SessionError> {
+        Ok(json!({ "desired": *self.desired.borrow(), "reported": *self.reported.borrow() }))
+    }
+
+    async fn report(&self, patch: Value) -> Result<(), SessionError> {
+        legal(&patch).map_err(|message| SessionError::Refused { status: 400, message })?;
+        let mut merged = self.reported();
+        reported::merge(&mut merged, &patch);
+        // IoT Hub's own limit on the section; edgeHub would not notice (`iothub-limits.md` §1.4).
+        let size = reported::size(&merged);
+        if size > 32 * 1024 {
+            let message = format!("the section would have {size} bytes, more than 32 KB");
+            return Err(SessionError::Refused { status: 413, message });
+        }
+        self.reported.send_replace(merged);
+        self.hear(Heard::Reported(patch))
+    }
+
+    async fn send(&self, message: Message) -> Result<(), SessionError> {
+        let size = message.body.to_string().len();
+        if size > MAX_MESSAGE {
+            let message = format!("the message has {size} bytes, more than 256 KB");
+            return Err(SessionError::Refused { status: 413, message });
+        }
+        self.hear(Heard::Telemetry(message))
+    }
+
+    async fn next(&self) -> Option<Event> {
+        let mut incoming = self.incoming.lock().await;
+        let Incoming { methods, desired } = &mut *incoming;
+        tokio::select! {
+            method = methods.recv() => method.map(|(request, answer)| Event::Method(request, answer)),
+            changed = desired.changed() => {
+                changed.ok().map(|()| Event::Desired(desired.borrow_and_update().clone()))
+            }
+        }
+    }
+}
+
+impl Hub {
+    fn hear(&self, heard: Heard) -> Result<(), SessionError> {
+        self.heard.send(heard).map_err(|_| SessionError::Unavailable("nobody listens at the hub".to_owned()))
+    }
+}
+
+/// The rules of edgeHub 1.0.8 for a reported patch (`iothub-limits.md` §1.4, read from its validator).
+fn legal(patch: &Value) -> Result<(), String> {
+    let length = patch.to_string().len();
+    if length > 8_192 {
+        return Err(format!("the patch has {length} bytes, more than 8192"));
+    }
+    if patch.is_object() { legal_below(patch, 0) } else { Err("a patch is an object".to_owned()) }
+}
+
+fn legal_below(value: &Value, depth: usize) -> Result<(), String> {
+    match value {
+        Value::Array(_) => Err("arrays are not allowed".to_owned()),
+        Value::String(text) if text.len() > 4_096 => Err("a text has more than 4096 bytes".to_owned()),
+        Value::Number(number) if number.as_i64().is_some_and(|n| !(-(1 << 52)..1 << 52).contains(&n)) => {
+            Err(format!("{number} is out of range"))
+        }
+        Value::Object(_) if depth == 5 => Err("more than 5 levels".to_owned()),
+        Value::Object(members) => members.iter().try_for_each(|(key, value)| {
+            let odd = |c: char| c.is_whitespace() || c.is_control() || ".$#".contains(c);
+            if key.is_empty() || key.len() > 1_024 || key.contains(odd) {
+                return Err(format!("`{key}` is not allowed as a key"));
+            }
+            legal_below(value, depth + 1)
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_edge_hub_refuses_what_it_refuses() {
+        assert!(legal(&json!({"a": {"b": {"c": {"d": {"e": 1}}}}})).is_ok());
+        for (patch, why) in [
+            (json!({"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}), "5 levels"),
+            (json!({"a": [1]}), "arrays"),
+            (json!({"a.b": 1}), "not allowed"),
+            (json!({"a": "x".repeat(4_097)}), "4096"),
+            (json!({"a": 1_i64 << 52}), "out of range"),
+            (json!({"a": "x".repeat(4_000), "b": "x".repeat(4_000), "c": "x".repeat(400)}), "8192"),
+            (json!(1), "object"),
+        ] {
+            assert!(legal(&patch).unwrap_err().contains(why), "{patch}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What happens on the device: derived from a deployment, as a GPU device would treat it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::evidence::{Gpu, RuntimeStatus};
+use crate::manifest::{Manifest, Module};
+use crate::sources::ReportedModule;
+use crate::text::{At, Source};
+
+/// The deployment of the built-in scenario: an FPGA deployment with the features of the migration guide's samples.
+const FPGA_DEPLOYMENT: &str = include_str!("../../examples/fpga-deployment.json");
+
+/// How long the slow module of a scenario pulls its image, counted from the start.
+const PULL: Duration = Duration::from_millis(1_500);
+
+/// A deployment, and what becomes of its modules on a device with one Tesla T4.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    manifest: Manifest,
+    fates: BTreeMap<String, Fate>,
+    gpus: u8,
+}
+
+/// What becomes of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It runs.
+    Runs,
+    /// Its image is pulled for [`PULL`], then it runs.
+    Pulls,
+    /// It asks for what no node has, so it never gets a container.
+    Waits,
+    /// It is to be stopped: IoT Edge does not report it.
+    Stopped,
+}
+
+impl Scenario {
+    /// The built-in FPGA deployment.
+    ///
+    /// # Panics
+    /// If the file in the repository is no deployment, which a test rules out.
+    pub fn built_in() -> Self {
+        let source = Source::new("examples/fpga-deployment.json", FPGA_DEPLOYMENT);
+        let manifest = Manifest::read(&source).expect("internal error: the built-in deployment must read");
+        Self::of(manifest)
+    }
+
+    /// Any deployment.
+    pub fn of(manifest: Manifest) -> Self {
+        let mut fates: BTreeMap<String, Fate> =
+            manifest.modules().map(|module| (module.id().to_owned(), fate(module))).collect();
+        let slow = manifest.modules().filter(|module| !module.is_system()).map(Module::id);
+        let slow = slow.filter(|id| fates.get(*id) == Some(&Fate::Runs)).last().map(str::to_owned);
+        if let Some(slow) = slow {
+            fates.insert(slow, Fate::Pulls);
+        }
+        Self { manifest, fates, gpus: 1 }
+    }
+
+    /// The deployment.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What IoT Edge reports of the modules `elapsed` after the start, in the agent's words (`ase-runtime.md` §2.7).
+    pub(super) fn modules(&self, elapsed: Duration) -> BTreeMap<String, ReportedModule> {
+        let reported = |(id, fate): (&String, &Fate)| {
+            let (status, description) = match fate {
+                Fate::Stopped => return None,
+                Fate::Pulls if elapsed < PULL => {
+                    (RuntimeStatus::Backoff, "Module in Back-off reason: ContainerCreating".to_owned())
+                }
+                Fate::Runs | Fate::Pulls => (RuntimeStatus::Running, "Started".to_owned()),
+                Fate::Waits => (
+                    RuntimeStatus::Failed,
+                    "Module Failed with container status Unknown More Info: K8s reason:  with message: ".to_owned(),
+                ),
+            };
+            Some((id.clone(), ReportedModule { status, description, exit_code: 0 }))
+        };
+        self.fates.iter().filter_map(reported).collect()
+    }
+
+    /// The GPUs over the second that ends `elapsed` after the start: busy in waves once the slow module runs.
+    pub(super) fn gpus(&self, elapsed: Duration) -> Vec<Gpu> {
+        (0..self.gpus).map(|index| tesla_t4(index, elapsed)).collect()
+    }
+}
+
+fn tesla_t4(index: u8, elapsed: Duration) -> Gpu {
+    let busy = |at: f64| if at < PULL.as_secs_f64() { 0.0 } else { 0.55 + 0.35 * (at * 2.0).sin() };
+    // The driver keeps about six samples a second (`gpu.md` §0.5); a window of one second is looked at.
+    let end = elapsed.as_secs_f64();
+    let samples: Vec<f64> = (0..6).map(|i| busy((end - f64::from(i) / 6.0).max(0.0))).collect();
+    let mean = samples.iter().sum::<f64>() / 6.0;
+    let max = samples.iter().copied().fold(0.0, f64::max);
+    Gpu {
+        uuid: format!("GPU-5a1f7c1e-2f5c-4c5e-9a34-1f0c2d9b7e1{index}"),
+        name: "Tesla T4".to_owned(),
+        utilization_mean: mean,
+        utilization_max: max,
+        memory_used_mib: if end < PULL.as_secs_f64() { 3 } else { 1_930 },
+        // As `nvidia-smi` shows it on the device (`ase-runtime.md` §2.5).
+        memory_total_mib: 15_109,
+        temperature_c: if mean > 0.0 { 47 } else { 38 },
+        power_w: 9.5 + 55.0 * mean,
+    }
+}
+
+/// What becomes of `module` on a node with one GPU and no FPGA.
+fn fate(module: Module<'_>) -> Fate {
+    if module.entry().get_ignoring_case("status").and_then(At::as_str) == Some("stopped") {
+        return Fate::Stopped;
+    }
+    let wanted = |section: &str, resource: &str| {
+        module.option(&["k8s-experimental", "resources", section, resource]).and_then(At::as_i64).unwrap_or(0)
+    };
+    let either = |resource: &str| wanted("limits", resource).max(wanted("requests", resource));
+    if either("microsoft.com/fpga_catapult") > 0 || either("nvidia.com/gpu") > 1 { Fate::Waits } else { Fate::Runs }
+}

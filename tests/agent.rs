@@ -1,0 +1,191 @@
+//! The real agent tasks on the simulated device, in paused time: what reaches the hub, and what does not.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgeshift::agent::{Agent, AgentError, Clock};
+use edgeshift::hub::reported;
+use edgeshift::manifest::Manifest;
+use edgeshift::sim::{Device, Heard, Hub, Scenario};
+use edgeshift::sources::{Look, Question, Source};
+use edgeshift::text;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+struct Running {
+    hub: Arc<Hub>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    stop: watch::Sender<bool>,
+    agent: JoinHandle<Result<(), AgentError>>,
+}
+
+fn start(desired: Value, sources: Vec<Arc<dyn Source>>) -> Running {
+    let (hub, heard) = Hub::new(desired);
+    let (stop, stopped) = watch::channel(false);
+    let clock = Clock::set_to("2026-01-01T00:00:00Z".parse().unwrap());
+    let agent = tokio::spawn(Agent { sources, session: Arc::clone(&hub), clock }.run(stopped));
+    Running { hub, heard, stop, agent }
+}
+
+impl Running {
+    async fn after(&mut self, seconds: f64) -> Vec<Heard> {
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+        std::iter::from_fn(|| self.heard.try_recv().ok()).collect()
+    }
+
+    async fn end(mut self) -> (Value, Vec<Heard>) {
+        self.stop.send_replace(true);
+        self.agent.await.unwrap().unwrap();
+        let rest = std::iter::from_fn(|| self.heard.try_recv().ok()).collect();
+        (self.hub.reported(), rest)
+    }
+}
+
+fn intervals() -> Value {
+    json!({ "intervals": { "collect": 0.25, "publish": 0.4, "summary": 2.0 }, "site": { "gpus": 1 } })
+}
+
+fn telemetry(heard: &[Heard], kind: &str) -> Vec<Value> {
+    let bodies = heard.iter().filter_map(|heard| match heard {
+        Heard::Telemetry(message) => Some(message.body.clone()),
+        Heard::Reported(_) => None,
+    });
+    bodies.filter(|body| body["kind"] == kind).collect()
+}
+
+/// A source that never answers, or panics.
+struct Ill {
+    question: Question,
+    panics: bool,
+}
+
+impl Source for Ill {
+    fn name(&self) -> &'static str {
+        "ill"
+    }
+
+    fn question(&self) -> Question {
+        self.question
+    }
+
+    fn look(&self) -> Look<'_> {
+        assert!(!self.panics, "as planned");
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_starts_without_a_false_alarm() {
+    let mut running = start(intervals(), Device::start(Scenario::built_in()).sources());
+    let heard = running.after(4.0).await;
+    let transitions = telemetry(&heard, "transition");
+    let of_writer: Vec<&Value> = transitions.iter().filter(|body| body["module"] == "result-writer").collect();
+    assert_eq!(of_writer.len(), 1, "{transitions:?}");
+    assert_eq!((&of_writer[0]["from"]["state"], &of_writer[0]["to"]["state"]), (&json!("starting"), &json!("running")));
+    // Starting is no fault: the health is what the manifest alone makes it, before and after.
+    assert_eq!(of_writer[0]["from"]["health"], of_writer[0]["to"]["health"]);
+    let (twin, _) = running.end().await;
+    assert_eq!(twin["modules"]["result-writer"]["state"], "running");
+    assert_eq!(twin["modules"]["scorer"]["state"], "failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_twin_changes_only_when_something_did() {
+    let mut running = start(intervals(), Device::start(Scenario::built_in()).sources());
+    running.after(10.0).await;
+    let quiet = running.after(1.9).await;
+    let patches = quiet.iter().filter(|heard| matches!(heard, Heard::Reported(_))).count();
+    // The GPU figures of one summary, nothing else.
+    assert!(patches <= 1, "{quiet:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn methods_answer_what_the_command_line_prints() {
+    let mut running = start(intervals(), Device::start(Scenario::built_in()).sources());
+    running.after(3.0).await;
+    let answer = running.hub.invoke("check", json!({ "fail_on": "warn" })).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.payload["schema"], "edgeshift.check/1");
+    assert_eq!(answer.payload["status"], "fail");
+    assert!(!answer.payload["files"][0]["findings"].as_array().unwrap().is_empty());
+
+    let answer = running.hub.invoke("explain", json!({ "rule": "STO-001" })).await;
+    assert!(answer.payload[0]["page"].as_str().unwrap().contains("# Share bound"));
+    for (method, payload, status, text) in [
+        ("reboot", Value::Null, 404, "there are check, explain, rules"),
+        ("check", json!({ "fail_on": "never" }), 400, "never"),
+        ("check", json!({ "site": ["gpu=1"] }), 400, "site.gpu"),
+        ("explain", json!({ "rule": "storage-share-bint" }), 404, "did you mean storage-share-bind"),
+    ] {
+        let answer = running.hub.invoke(method, payload).await;
+        assert_eq!(answer.status, status, "{method}: {answer:?}");
+        assert!(answer.payload["error"].as_str().unwrap().contains(text), "{answer:?}");
+    }
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_settings_leave_the_last_good_ones_in_force() {
+    let mut running = start(intervals(), Device::start(Scenario::built_in()).sources());
+    running.after(1.0).await;
+    running.hub.desire(json!({ "target": "the moon", "$version": 2 }));
+    running.after(1.0).await;
+    assert_eq!(running.hub.reported()["edgeshift"]["target"], "ase-k8s");
+    running.hub.desire(json!({ "target": "ase-vm", "intervals": { "publish": 0.1 }, "$version": 3 }));
+    running.after(1.0).await;
+    assert_eq!(running.hub.reported()["edgeshift"]["target"], "ase-vm");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_that_are_ill_spoil_their_own_part_only() {
+    let mut sources = Device::start(Scenario::built_in()).sources();
+    sources.retain(|source| source.question() == Question::Manifest);
+    sources.push(Arc::new(Ill { question: Question::Modules, panics: false }));
+    sources.push(Arc::new(Ill { question: Question::Gpus, panics: true }));
+    let mut running = start(intervals(), sources);
+    running.after(12.0).await;
+    let answer = running.hub.invoke("check", Value::Null).await;
+    let waiting = answer.payload["files"][0]["not_evaluated"].as_array().unwrap();
+    let missing: Vec<&str> = waiting.iter().filter_map(|line| line["missing"].as_str()).collect();
+    assert!(missing.contains(&"ill: no answer within 5 s"), "{missing:?}");
+    assert!(answer.payload["summary"]["silent"].as_u64().unwrap() > 0);
+    let (twin, _) = running.end().await;
+    assert_eq!(twin["modules"]["scorer"]["state"], "undeployed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_modules_with_hard_names_fit_in_the_twin() {
+    let options =
+        r#""settings": { "image": "a:1", "createOptions": { "HostConfig": { "Binds": ["/home/hcsshares/in:/in"] } } }"#;
+    let modules: Vec<String> = (0..100).map(|i| format!("\"$m.{i} # {}\": {{ {options} }}", "ü".repeat(90))).collect();
+    let text = format!(
+        r#"{{ "modulesContent": {{ "$edgeAgent": {{ "properties.desired": {{ "modules": {{ {} }} }} }} }} }}"#,
+        modules.join(",\n")
+    );
+    let manifest = Manifest::read(&text::Source::new("many", text)).unwrap();
+    let mut running = start(intervals(), Device::start(Scenario::of(manifest)).sources());
+    let heard = running.after(3.0).await;
+    let patches = heard.iter().filter(|heard| matches!(heard, Heard::Reported(_))).count();
+    assert!(patches > 2, "the section does not fit in one patch");
+    let (twin, _) = running.end().await;
+    let (shown, left_out) = (twin["modules"].as_object().unwrap().len(), twin["modules_left_out"].as_u64().unwrap());
+    assert_eq!(shown as u64 + left_out, 100);
+    assert!(reported::size(&twin) <= reported::MAX_SECTION);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_prompt_and_publishes_a_last_time() {
+    let mut running =
+        start(json!({ "intervals": { "publish": 3600.0 } }), Device::start(Scenario::built_in()).sources());
+    running.after(5.0).await;
+    assert_eq!(running.hub.reported()["modules"]["result-writer"]["state"], "starting");
+    running.after(20.0).await;
+    let before = tokio::time::Instant::now();
+    let (twin, _) = running.end().await;
+    assert!(before.elapsed() < Duration::from_secs(1));
+    assert_eq!(twin["modules"]["result-writer"]["state"], "running");
+}

@@ -1,0 +1,262 @@
+//! The command as a user runs it: inputs of every kind, exit status, what goes where.
+
+#![expect(clippy::disallowed_methods, reason = "tests write the files that they hand over")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A folder of its own for one test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("edgeshift-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Ran {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    run_with(arguments, "", &[])
+}
+
+fn run_with(arguments: &[&str], stdin: &str, env: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edgeshift"));
+    command.args(arguments).env_remove("CLICOLOR_FORCE").env_remove("NO_COLOR").envs(env.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A verb that does not read stdin may be gone by now.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let ran = Ran { status: status.code().expect("ended by a signal"), stdout: text(stdout), stderr: text(stderr) };
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    ran
+}
+
+const GOOD: &str = r#"{ "HostConfig": { "Privileged": true }, "Env": ["A=1"] }"#;
+const SILENT: &str = r#"{ "HostConfig": { "Binds": ["/home/hcsshares/in:/in"] } }"#;
+const WARN: &str = r#"{ "Env": ["WIRESERVER_ADDRESS=10.139.218.1"] }"#;
+
+#[test]
+fn exit_status_says_how_it_went() {
+    let folder = Folder::new("status");
+    let (good, silent, warn) =
+        (folder.file("good.json", GOOD), folder.file("silent.json", SILENT), folder.file("warn.json", WARN));
+    assert_eq!(run(&["check", &good]).status, 0);
+    assert_eq!(run(&["check", &silent]).status, 1);
+    assert_eq!(run(&["check", &warn]).status, 0);
+    assert_eq!(run(&["check", &warn, "--fail-on", "warn"]).status, 1);
+    assert_eq!(run(&["check", &warn, "--fail-on", "block"]).status, 0);
+    assert_eq!(run(&["check", &silent, "--fail-on", "block"]).status, 1, "block and silent rank equal");
+    assert_eq!(run(&["check", "no-such-file.json"]).status, 2);
+    assert_eq!(run(&["check"]).status, 2);
+    assert_eq!(run(&["check", &good, "--target", "moon"]).status, 2);
+    assert_eq!(run(&["check", &good, "--site", "gpu=1"]).status, 2);
+    assert_eq!(run(&["--version"]).status, 0);
+    assert_eq!(run(&["--help"]).status, 0);
+}
+
+#[test]
+fn a_broken_file_does_not_stop_the_others() {
+    let folder = Folder::new("broken");
+    let broken = folder.file("broken.json", "{\n  \"modulesContent\": {\n");
+    let silent = folder.file("silent.json", SILENT);
+    let ran = run(&["check", &broken, &silent]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("broken.json:1:1"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 closing brackets missing"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("storage-share-bind"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("1 file could not be read\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn create_options_that_are_broken_spoil_their_module_only() {
+    let text = r#"{ "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": {
+        "bad": { "settings": { "image": "a:1", "createOptions": "{\"HostConfig\":{\"Binds\":[\"/home/hcsshares/in:/in\"]}" } },
+        "good": { "settings": { "image": "a:1", "createOptions": "{\"HostConfig\":{\"Binds\":[\"/home/hcsshares/in:/in\"]}}" } }
+    } } } } }"#;
+    let ran = run_with(&["check", "-", "--format", "json"], text, &[]);
+    assert_eq!(ran.status, 1);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let findings = report["files"][0]["findings"].as_array().unwrap();
+    let of = |module: &str| -> Vec<&str> {
+        let of_module = findings.iter().filter(|finding| finding["module"] == module);
+        of_module.map(|finding| finding["rule"].as_str().unwrap()).collect()
+    };
+    assert_eq!(of("bad"), ["options-syntax"]);
+    assert!(of("good").contains(&"storage-share-bind"));
+    let waiting = report["files"][0]["not_evaluated"].as_array().unwrap();
+    assert!(waiting.iter().any(|line| line["module"] == "bad" && line["required"] == true));
+}
+
+#[test]
+fn hostile_inputs_give_a_clear_error_each() {
+    let folder = Folder::new("hostile");
+    let huge = folder.file("huge.json", "");
+    fs::File::options().write(true).open(&huge).unwrap().set_len(100 * 1024 * 1024).unwrap();
+    let latin1 = folder.file("latin1.json", b"{\n \"a\": \"\xe4\" }");
+    let utf16 = folder.file("utf16.json", b"\xff\xfe{\0}\0");
+    let nested = folder.file("nested.json", "[".repeat(100_000));
+    let nested_objects = folder.file("nested-objects.json", "{\"a\":".repeat(100_000));
+    let empty = folder.file("empty.json", "");
+    let other = folder.file("other.json", r#"{ "name": "package" }"#);
+    let merge = folder.file("word.json", "{ \"modulesContent\": __CONTENT__ }");
+    fs::create_dir(folder.0.join("none")).unwrap();
+    let none = folder.0.join("none").display().to_string();
+    for (path, expected) in [
+        (huge.as_str(), "longer than 16 MiB"),
+        (&latin1, "not UTF-8: byte 9, in line 2"),
+        (&utf16, "looks like UTF-16"),
+        (&nested, "nest 100000 deep, more than 128"),
+        (&nested_objects, "nest 100000 deep"),
+        (&empty, "the text is empty"),
+        (&other, "not an IoT Edge deployment"),
+        (&merge, "expected a value, found `__CONTENT__`"),
+        (&none, "there is no deployment in this folder"),
+        ("/no/such/path.json", "cannot open /no/such/path.json"),
+    ] {
+        let ran = run(&["check", path]);
+        assert_eq!(ran.status, 2, "{path}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{path}: expected `{expected}` in {}", ran.stderr);
+        assert!(ran.stderr.len() < 2_000, "{path}: {} bytes of error", ran.stderr.len());
+        assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_unreadable_folder_is_an_error() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("unreadable");
+    let closed = folder.file("closed/a.json", GOOD);
+    let path = Path::new(&closed).parent().unwrap().to_owned();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    // Root reads everything: there the file is simply checked.
+    let readable = fs::read_dir(&path).is_ok();
+    let ran = run(&["check", &folder.0.display().to_string()]);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(ran.status, if readable { 0 } else { 2 }, "{}", ran.stderr);
+    assert_eq!(ran.stderr.contains("cannot list"), !readable, "{}", ran.stderr);
+}
+
+#[test]
+fn folders_are_searched_and_other_json_is_passed_over() {
+    let folder = Folder::new("folder");
+    folder.file("b/deployment.json", SILENT);
+    folder.file("a/deployment.JSON", SILENT);
+    folder.file("package.json", r#"{ "name": "x" }"#);
+    folder.file(".git/config.json", SILENT);
+    folder.file("node_modules/x/deployment.json", SILENT);
+    let ran = run(&["check", &folder.0.display().to_string()]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("1 JSON file in folders is no deployment and was skipped"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("in 2 modules of 2 files"), "{}", ran.stdout);
+    let (a, b) = (ran.stdout.find("a/deployment.JSON").unwrap(), ran.stdout.find("b/deployment.json").unwrap());
+    assert!(a < b, "folders are sorted");
+}
+
+#[test]
+fn stdout_is_the_report_and_colour_is_for_terminals() {
+    let ran = run_with(&["check", "-"], SILENT, &[]);
+    assert!(!ran.stdout.contains('\u{1b}'));
+    assert_eq!(ran.stderr, "");
+    let forced = run_with(&["check", "-"], SILENT, &[("CLICOLOR_FORCE", "1")]);
+    assert!(forced.stdout.contains('\u{1b}'));
+    let not = run_with(&["check", "-"], SILENT, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]);
+    assert!(!not.stdout.contains('\u{1b}'));
+}
+
+#[test]
+fn the_json_report_names_bytes_that_say_what_it_means() {
+    let text = "{\r\n\t\"HostConfig\": { \"Binds\": [\"/home/hcsshares/ä\\u0062:/in\"] }\r\n}";
+    let ran = run_with(&["check", "-", "--format", "json"], text, &[]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let location = &report["files"][0]["findings"][0]["location"];
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    let range = number(&location["ranges"][0]["start"])..number(&location["ranges"][0]["end"]);
+    assert_eq!(&text[range], "/home/hcsshares/ä\\u0062");
+    assert_eq!((number(&location["line"]), number(&location["column"])), (2, 29));
+    assert_eq!(location["path"], "HostConfig.Binds[0]");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_edgeshift")).arg("rules").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn explain_finds_rules_by_id_and_code_and_helps_when_there_is_none() {
+    assert!(run(&["explain", "sto-001"]).stdout.starts_with("# Share bound by its host path"));
+    let ran = run(&["explain", "storage-share-bint"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("did you mean storage-share-bind"), "{}", ran.stderr);
+    assert!(run(&["explain", "qqq"]).stderr.contains("`edgeshift rules` lists them all"));
+}
+
+#[test]
+fn the_demo_ends_by_itself_and_shows_its_story() {
+    let started = std::time::SystemTime::now();
+    let ran = run(&["demo"]);
+    let seconds = started.elapsed().unwrap().as_secs_f64();
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(seconds < 5.0, "{seconds} s");
+    for part in [
+        "storage-share-bind",
+        "→ desired",
+        "← twin",
+        "← gpu",
+        "module result-writer",
+        "from  state starting",
+        "to  state running",
+        "→ method   check",
+        "status 200",
+    ] {
+        assert!(ran.stdout.contains(part), "`{part}` is missing in:\n{}", ran.stdout);
+    }
+    assert_eq!(ran.stderr, "");
+    assert!(!ran.stdout.contains("not-a-real-password"));
+}
+
+#[test]
+fn the_demo_takes_any_manifest_and_refuses_what_is_none() {
+    let folder = Folder::new("demo");
+    let template = folder.file(
+        "t.json",
+        r#"{ "$schema-template": "4.0.0", "modulesContent": { "$edgeAgent": { "properties.desired": {
+            "modules": { "only.one": { "settings": { "image": "${MODULES.x}", "createOptions": {} } } } } } } }"#,
+    );
+    let ran = run(&["demo", "--deployment", &template]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("module only.one"), "{}", ran.stdout);
+    let ran = run(&["demo", "--deployment", &folder.file("bad.json", "{ \"a\" }")]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("bad.json:1:7: expected `:` after a key"), "{}", ran.stderr);
+}
