@@ -53,7 +53,7 @@ rule! {
     codes: &["NET-010"],
     severity: Severity::Silent,
     fix: Safety::Ask,
-    needs: &[Need::Deployment, Need::ExternalIps],
+    needs: &[Need::Deployment, Need::CreateOptions, Need::ExternalIps],
     targets: &[Platform::AseK8s],
     seed: &["network.cluster-only", "network.external-ip"],
     source: "ASE-TS \"running but do not have an IP\"; ASE-COMP \"Change external service IPs\"; ASE-NETCFG",
