@@ -204,6 +204,13 @@ impl Fix {
         self
     }
 
+    /// Puts `with` in place of `range` of the string at `path`, and keeps the rest of it out of the edit.
+    #[must_use]
+    pub fn replace(mut self, path: Path, range: std::ops::Range<usize>, with: impl Into<String>) -> Self {
+        self.edits.push(Edit::Replace { path, range, with: with.into() });
+        self
+    }
+
     /// Gives the member at `path` another key.
     #[must_use]
     pub fn rename(mut self, path: Path, key: impl Into<String>) -> Self {

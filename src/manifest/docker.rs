@@ -70,6 +70,22 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
+/// Whether an option says anything: null, `false`, 0 and empty texts, lists and objects are what Docker takes where
+/// nothing is written. A placeholder says nothing yet.
+pub(crate) fn is_given(at: At<'_>) -> bool {
+    match at.kind() {
+        Kind::Null => false,
+        Kind::Bool(value) => value,
+        Kind::Number => at.as_i64() != Some(0),
+        Kind::String => {
+            let text = at.as_str().unwrap_or_default().trim();
+            !text.is_empty() && !text.eq_ignore_ascii_case("false") && !super::has_placeholder(text)
+        }
+        Kind::Array => at.items().len() > 0,
+        Kind::Object => at.members().len() > 0,
+    }
+}
+
 /// One entry of `HostConfig.Mounts`.
 #[derive(Debug, Clone, Copy)]
 pub struct Mount<'m> {
@@ -201,6 +217,17 @@ pub struct PortBinding<'m> {
     pub host: Option<u16>,
     /// The `HostPort` value.
     pub host_at: Option<At<'m>>,
+}
+
+impl Protocol {
+    /// As it is written in a port key: `tcp`, `udp`, `sctp`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+    }
 }
 
 impl<'m> PortBinding<'m> {

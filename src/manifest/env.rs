@@ -1,5 +1,6 @@
 //! Environment variables, from both places where a deployment writes them.
 
+use crate::finding::Fix;
 use crate::text::{At, Kind, Path, Span};
 
 /// One environment variable of a module.
@@ -64,12 +65,43 @@ impl<'m> EnvVar<'m> {
         self.at.path()
     }
 
-    /// The edit-ready form of this variable with another name or value: where to put it, and what.
+    /// The edit-ready form of this variable with another value: where to put it, and what.
     pub fn with_value(&self, value: &str) -> (Path, serde_json::Value) {
         match self.value_start {
             Some(_) => (self.path(), format!("{}={value}", self.name).into()),
             None => (self.value_at().map_or_else(|| self.path().key("value"), At::path), value.into()),
         }
+    }
+
+    /// Adds to `fix` that the variable gets another name.
+    #[must_use]
+    pub fn renamed(&self, fix: Fix, name: &str) -> Fix {
+        match self.value_start {
+            Some(_) => fix.replace(self.path(), 0..self.name.len(), name),
+            None => fix.rename(self.path(), name),
+        }
+    }
+
+    /// Adds to `fix` that `range` of the value is replaced; the rest of the value is in no edit.
+    #[must_use]
+    pub fn replaced(&self, fix: Fix, range: std::ops::Range<usize>, with: &str) -> Fix {
+        match (self.value_start, self.value_at()) {
+            (Some(start), _) => fix.replace(self.path(), start + range.start..start + range.end, with),
+            (None, Some(at)) => fix.replace(at.path(), range, with),
+            (None, None) => fix,
+        }
+    }
+
+    /// Whether it names a web proxy: `https_proxy` or `http_proxy`, in lower or upper case, with a value.
+    pub fn is_proxy(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        (name == "https_proxy" || name == "http_proxy") && !self.value.trim().is_empty()
+    }
+
+    /// The value, where it is written as a number or boolean.
+    pub(super) fn bare_value(&self) -> Option<At<'m>> {
+        let at = self.value_start.is_none().then(|| self.value_at()).flatten();
+        at.filter(|at| matches!(at.kind(), Kind::Number | Kind::Bool(_)))
     }
 
     fn value_at(&self) -> Option<At<'m>> {

@@ -1,6 +1,7 @@
 //! Tolerant typed views over what people have: deployments, templates, layered deployments and bare createOptions.
 //! Reads the meaning of a document; judges nothing.
 
+mod address;
 mod docker;
 mod env;
 mod extensions;
@@ -13,14 +14,18 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
+pub use address::{Address, Argument};
 pub use docker::{Bind, Device, HostMount, Mount, PortBinding, Protocol};
+pub(crate) use docker::{is_given, port};
 pub use env::EnvVar;
 pub use extensions::PodVolume;
 pub(crate) use extensions::{FPGA, GPU};
 pub use host_path::HostPath;
 pub use options::Options;
 pub(crate) use placeholder::has_placeholder;
+pub(crate) use secrets::holds_secret;
 
+use crate::finding::Fix;
 use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};
 
 /// The id of the one module where only its createOptions are given.
@@ -210,15 +215,43 @@ impl<'m> Module<'m> {
 
     /// The path of `keys` below the createOptions, for an edit: with the spelling that is there, or the usual one.
     pub fn option_path(self, keys: &[&str]) -> Path {
-        // The path of what is there has its spelling: `createoptions` occurs (`corpus.md` quirk 16).
-        let base = match self.entry.options.root() {
-            Some(root) => self.manifest.document.at(root).path(),
-            None => self.entry().path().key("settings").key("createOptions"),
+        let base = match self.manifest.form {
+            Form::CreateOptions => Path::default(),
+            _ => {
+                self.options_value().map_or_else(|| self.entry().path().key("settings").key("createOptions"), At::path)
+            }
         };
         (0..keys.len()).fold(base, |path, i| {
             let there = self.option(&keys[..=i]).and_then(At::key);
             path.key(there.unwrap_or(keys[i]))
         })
+    }
+
+    /// Adds to `fix` that `value` is put at `keys` below the createOptions; a blank string becomes a string with just
+    /// that in it.
+    #[must_use]
+    pub fn set_option(self, fix: Fix, keys: &[&str], value: impl Into<serde_json::Value>) -> Fix {
+        let blank = matches!(self.entry.options, Options::Absent).then(|| self.options_value()).flatten();
+        let Some(blank) = blank else { return fix.set(self.option_path(keys), value) };
+        let wrap = |value, key: &&str| serde_json::json!({ *key: value });
+        let options = keys.iter().rev().fold(value.into(), wrap);
+        fix.set(blank.path(), options.to_string())
+    }
+
+    /// `settings.createOptions`, in whatever spelling and form.
+    fn options_value(self) -> Option<At<'m>> {
+        self.entry().get("settings")?.get_ignoring_case("createOptions")
+    }
+
+    /// The values of the module's desired properties, where the document has its twin too.
+    pub fn twin(self) -> impl Iterator<Item = At<'m>> {
+        let mut at = self.manifest.agent();
+        while at.is_some_and(|at| at.key() != Some("$edgeAgent")) {
+            at = at.and_then(At::parent);
+        }
+        let own = at.and_then(At::parent).filter(|_| !self.is_system()).and_then(|sections| sections.get(self.id()));
+        let desired = |member: &At<'m>| member.key().is_some_and(|key| key.starts_with("properties.desired"));
+        own.into_iter().flat_map(At::members).filter(desired)
     }
 
     /// `settings.image`.

@@ -43,10 +43,13 @@ impl Manifest {
                 }
             }
         };
+        let mut unquoted = Vec::new();
         for module in self.modules() {
             for var in module.env() {
                 if !OPEN_NAMES.contains(&var.name.to_ascii_lowercase().as_str()) {
-                    mask(var.value_span(), if is_secret_name(var.name) { &[] } else { &shown });
+                    let keep: &[Range<usize>] = if is_secret_name(var.name) { &[] } else { &shown };
+                    mask(var.value_span(), keep);
+                    unquoted.extend(var.bare_value().filter(|at| is_masked(&document.ranges(at.span()), keep)));
                 }
             }
         }
@@ -55,10 +58,30 @@ impl Manifest {
                 mask(at.part(secret), &[]);
             }
         }
+        // A number or a boolean is no JSON any more without its digits or letters: it becomes a string of the same
+        // length, or a digit.
+        for range in unquoted.into_iter().flat_map(|at| document.ranges(at.span())) {
+            match range.len() {
+                1 => text[range.start] = b'0',
+                length => {
+                    text[range.start] = b'"';
+                    text[range.start + length - 1] = b'"';
+                }
+            }
+        }
         // Only whole escape sequences and characters are overwritten, with ASCII: the text stays UTF-8 and JSON.
         let text = String::from_utf8(text).unwrap_or_default();
         Source::new(document.source().name(), text)
     }
+}
+
+/// Whether a string has something in it that must not be shown, so that no edit may repeat it.
+pub(crate) fn holds_secret(at: At<'_>) -> bool {
+    !secret_parts(at).is_empty()
+}
+
+fn is_masked(ranges: &[Range<usize>], keep: &[Range<usize>]) -> bool {
+    ranges.iter().all(|range| keep.iter().all(|kept| kept.end <= range.start || range.end <= kept.start))
 }
 
 /// The parts of a string that are secret wherever it stands: all of it below a key that says so, or in registry
@@ -122,6 +145,15 @@ mod tests {
             out,
             r#"{"Env": ["A=******", "https_proxy=http://*****@proxy:3128", "API_TOKEN=*******"], "HostConfig": {}}"#
         );
+    }
+
+    #[test]
+    fn numbers_and_booleans_stay_json() {
+        let text = r#"{"modulesContent": {"$edgeAgent": {"properties.desired": {"modules": {"m": {
+            "env": {"A": {"value": 12345}, "B": {"value": true}, "C": {"value": 7}, "D": false}}}}}}}"#;
+        let out = masked(text);
+        assert!(out.contains(r#""A": {"value": "***"}, "B": {"value": "**"}, "C": {"value": 0}, "D": "***""#), "{out}");
+        assert!(Manifest::read(&Source::new("t", out)).is_ok());
     }
 
     #[test]

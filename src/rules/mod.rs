@@ -47,6 +47,16 @@ registry! {
     }
 
     network {
+        host_network
+        mixed_protocols
+        sibling_without_service
+        mapped_port
+        reserved_port
+        external_address
+        untranslated
+        port_syntax
+        duplicate_port
+        service_options
     }
 
     compute {
@@ -67,6 +77,9 @@ registry! {
     }
 
     proxy {
+        no_proxy
+        upstream_protocol
+        runtime_modules
     }
 
     lifecycle {
@@ -75,13 +88,27 @@ registry! {
     }
 
     naming {
+        kubernetes_name
+        collision
+        not_a_label
+        leading_digit
+        reserved
     }
 
     options {
         syntax
+        env_colon
+        env_name
+        env_without_value
+        entrypoint
+        command_string
+        user
+        untranslated
     }
 
     hub {
+        ports
+        mapped_port
     }
 
     settings {

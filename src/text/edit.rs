@@ -1,5 +1,7 @@
 //! Symbolic edits made concrete: only the bytes that must change do, so comments, order and layout stay.
 
+use std::ops::Range;
+
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -34,6 +36,17 @@ pub enum Edit {
         /// What to remove.
         #[serde(serialize_with = "path_text")]
         path: Path,
+    },
+    /// Puts `with` in place of a range of what the string at `path` says. The rest of the string is in no edit, so a
+    /// secret there stays where it is.
+    Replace {
+        /// The string.
+        #[serde(serialize_with = "path_text")]
+        path: Path,
+        /// Bytes of the decoded text.
+        range: Range<usize>,
+        /// The new text.
+        with: String,
     },
     /// Gives the member at `path` another key.
     Rename {
@@ -79,6 +92,11 @@ pub fn apply(source: &Source, edits: &[Edit]) -> Result<String, EditError> {
     let (mut removals, mut order): (Vec<&Edit>, Vec<&Edit>) =
         edits.iter().partition(|edit| matches!(edit, Edit::Remove { .. }));
     removals.sort_by(|a, b| compare(b.path(), a.path()));
+    // Of one string the last range comes first, for the same reason.
+    order.sort_by_key(|edit| match edit {
+        Edit::Replace { range, .. } => std::cmp::Reverse(range.start),
+        _ => std::cmp::Reverse(0),
+    });
     order.extend(removals);
     let mut text = source.text().to_owned();
     for edit in order {
@@ -93,17 +111,22 @@ impl Edit {
     /// Where the edit works.
     pub fn path(&self) -> &Path {
         match self {
-            Edit::Set { path, .. } | Edit::Append { path, .. } | Edit::Remove { path } | Edit::Rename { path, .. } => {
-                path
-            }
+            Edit::Set { path, .. }
+            | Edit::Append { path, .. }
+            | Edit::Remove { path }
+            | Edit::Replace { path, .. }
+            | Edit::Rename { path, .. } => path,
         }
     }
 
     /// The same edit with its path below `prefix`, or `None` if it works elsewhere.
     pub fn below(&self, prefix: &Path) -> Option<Edit> {
         let mut edit = self.clone();
-        let (Edit::Set { path, .. } | Edit::Append { path, .. } | Edit::Remove { path } | Edit::Rename { path, .. }) =
-            &mut edit;
+        let (Edit::Set { path, .. }
+        | Edit::Append { path, .. }
+        | Edit::Remove { path }
+        | Edit::Replace { path, .. }
+        | Edit::Rename { path, .. }) = &mut edit;
         *path = path.below(prefix)?;
         Some(edit)
     }
@@ -112,10 +135,16 @@ impl Edit {
 fn conflicts(edits: &[Edit]) -> Result<(), EditError> {
     for (i, a) in edits.iter().enumerate() {
         for b in &edits[i + 1..] {
-            let both_append = matches!((a, b), (Edit::Append { .. }, Edit::Append { .. }));
+            let apart = match (a, b) {
+                (Edit::Append { .. }, Edit::Append { .. }) => true,
+                (Edit::Replace { range: a, .. }, Edit::Replace { range: b, .. }) => {
+                    a.end <= b.start || b.end <= a.start
+                }
+                _ => false,
+            };
             let removes = matches!(a, Edit::Remove { .. }) && b.path().below(a.path()).is_some()
                 || matches!(b, Edit::Remove { .. }) && a.path().below(b.path()).is_some();
-            if a != b && !both_append && (removes || a.path() == b.path()) {
+            if a != b && !apart && (removes || a.path() == b.path()) {
                 return Err(EditError::Conflict { path: a.path().clone() });
             }
         }
@@ -142,6 +171,13 @@ fn splice(document: &Document, edit: &Edit) -> Result<String, EditError> {
             None => set(document, path, &Value::from(vec![value.clone()])).ok_or_else(nowhere),
         },
         Edit::Remove { path } => Ok(remove(document, document.find(path).ok_or_else(nowhere)?)),
+        Edit::Replace { path, range: part, with } => {
+            let at = document.find(path).ok_or_else(nowhere)?;
+            let fits = at.as_str().is_some_and(|text| text.get(part.clone()).is_some());
+            let escaped = quoted(with);
+            fits.then(|| replace(document, range(document, at.part(part.clone())), &escaped[1..escaped.len() - 1]))
+                .ok_or_else(nowhere)
+        }
         Edit::Rename { path, key } => {
             let at = document.find(path).filter(|at| at.key().is_some()).ok_or_else(nowhere)?;
             Ok(replace(document, range(document, at.key_span()), &quoted(key)))
@@ -211,12 +247,12 @@ fn remove(document: &Document, at: At<'_>) -> String {
     }
 }
 
-fn range(document: &Document, span: super::Span) -> std::ops::Range<usize> {
+fn range(document: &Document, span: super::Span) -> Range<usize> {
     let ranges = document.ranges(span);
     ranges.first().map_or(0, |r| r.start)..ranges.last().map_or(0, |r| r.end)
 }
 
-fn replace(document: &Document, range: std::ops::Range<usize>, with: &str) -> String {
+fn replace(document: &Document, range: Range<usize>, with: &str) -> String {
     let text = document.source().text();
     [&text[..range.start], with, &text[range.end..]].concat()
 }
@@ -279,6 +315,16 @@ mod tests {
     fn removals_mean_the_document_as_it_was() {
         let edits = [Edit::Remove { path: path("a/0") }, Edit::Remove { path: path("a/2") }];
         assert_eq!(edited(r#"{"a": [1, 2, 3]}"#, &edits), r#"{"a": [2]}"#);
+    }
+
+    #[test]
+    fn parts_of_a_string_change_and_the_rest_stays() {
+        let part = |range, with: &str| Edit::Replace { path: path("a/0"), range, with: with.to_owned() };
+        let edits = [part(0..3, "a__\""), part(6..6, ":80"), Edit::Remove { path: path("a/1") }];
+        assert_eq!(edited(r#"{"a": ["a:\u0062=cd", 2]}"#, &edits), r#"{"a": ["a__\"=cd:80"]}"#);
+        let source = Source::new("t", r#"{"a": ["a:b"]}"#);
+        assert!(apply(&source, &[part(0..3, "x"), part(2..3, "y")]).is_err());
+        assert!(apply(&source, &[part(2..9, "x")]).is_err());
     }
 
     #[test]
