@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::path::{Path, Step};
 use super::syntax::{Source, SyntaxError};
 use super::tree::{At, Document, Kind};
-use super::write::{by_hand, quoted};
+use super::write::{by_hand, inline, quoted};
 
 /// A change to a document, on paths of the document as it was read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -188,7 +188,7 @@ fn splice(document: &Document, edit: &Edit) -> Result<String, EditError> {
 fn set(document: &Document, path: &Path, value: &Value) -> Option<String> {
     if let Some(at) = document.find(path) {
         let indent = indent_of(document, range(document, at.span()).start);
-        let text = by_hand(value, &indent, &unit(document));
+        let text = written(document, value, &indent);
         return Some(replace(document, range(document, at.span()), &text));
     }
     // The deepest value that is there must be an object; what is missing below it is made in one go.
@@ -211,14 +211,14 @@ fn insert(document: &Document, parent: At<'_>, key: Option<&str>, value: &Value)
     let last = if parent.kind() == Kind::Array { parent.items().next_back() } else { parent.members().next_back() };
     let label = key.map(|key| format!("{}: ", quoted(key))).unwrap_or_default();
     let Some(last) = last else {
-        let value = by_hand(value, &indent_of(document, whole.start), &unit(document));
+        let value = written(document, value, &indent_of(document, whole.start));
         let filled = if key.is_some() { format!("{{ {label}{value} }}") } else { format!("[{value}]") };
         return replace(document, whole, &filled);
     };
     let last = range(document, last.member_span());
     let indent = indent_of(document, last.start);
     let own_line = text[whole.start..last.start].contains('\n');
-    let value = by_hand(value, &indent, &unit(document));
+    let value = written(document, value, &indent);
     let after_comma = text[last.end..whole.end].trim_start().starts_with(',');
     let at = if after_comma { last.end + text[last.end..].find(',').map_or(0, |i| i + 1) } else { last.end };
     let comma = if after_comma { "" } else { "," };
@@ -255,6 +255,12 @@ fn range(document: &Document, span: super::Span) -> Range<usize> {
 fn replace(document: &Document, range: Range<usize>, with: &str) -> String {
     let text = document.source().text();
     [&text[..range.start], with, &text[range.end..]].concat()
+}
+
+/// `value` as the rest of the document is laid out, after the first line indented by `indent`.
+fn written(document: &Document, value: &Value, indent: &str) -> String {
+    let one_line = !document.source().text().trim().contains('\n');
+    if one_line { inline(value) } else { by_hand(value, indent, &unit(document)) }
 }
 
 /// The blanks at the start of the line of `offset`.

@@ -77,7 +77,8 @@ pub(super) fn by_hand(value: &Value, indent: &str, unit: &str) -> String {
     format!("{open}\n{deeper}{}\n{indent}{close}", parts.join(&format!(",\n{deeper}")))
 }
 
-fn inline(value: &Value) -> String {
+/// A value on one line, with blanks as a person sets them.
+pub(super) fn inline(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Value::Object(members) if members.is_empty() => "{}".to_owned(),
