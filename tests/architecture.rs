@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kube_model", &["manifest", "finding", "target", "text"]),
     ("engine", &["settings", "report", "evidence", "manifest", "finding", "target", "text"]),
     ("rules", &["engine", "kube_model", "settings", "report", "evidence", "manifest", "finding", "target", "text"]),
-    ("hub", &["report", "evidence", "settings", "finding"]),
+    ("hub", &["report", "evidence", "settings", "manifest", "finding"]),
     (
         "verbs",
         &["rules", "engine", "kube_model", "settings", "report", "evidence", "manifest", "finding", "target", "text"],

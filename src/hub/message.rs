@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::evidence::{Gpu, Snapshot};
 use crate::finding::Severity;
+use crate::manifest::Form;
 use crate::report::{Report, Standing, Subject};
 
 /// The largest message with its properties, in bytes (`iothub-limits.md` §2).
@@ -119,7 +120,7 @@ pub fn gpu(number: u64, now: Timestamp, window_s: f64, gpus: &[Gpu]) -> Message 
 /// The modules that are written or seen, sorted by id. Bare createOptions name none.
 pub fn modules(report: &Report, snapshot: &Snapshot) -> Vec<Module> {
     let standings = report.standings();
-    let written = snapshot.manifest.known().into_iter().filter(|manifest| manifest.agent().is_some());
+    let written = snapshot.manifest.known().into_iter().filter(|manifest| manifest.form() != Form::CreateOptions);
     let written = written.flat_map(|manifest| manifest.modules().map(|module| module.id().to_owned()));
     let seen = snapshot.modules.known();
     let ids: BTreeSet<String> = written.chain(seen.into_iter().flat_map(|seen| seen.keys().cloned())).collect();

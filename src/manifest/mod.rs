@@ -3,6 +3,7 @@
 
 mod address;
 mod docker;
+mod docker_keys;
 mod env;
 mod extensions;
 mod host_path;
@@ -17,6 +18,7 @@ use thiserror::Error;
 pub use address::{Address, Argument};
 pub use docker::{Bind, Device, HostMount, Mount, PortBinding, Protocol};
 pub(crate) use docker::{is_given, port};
+pub(crate) use docker_keys::{Home, home, near};
 pub use env::EnvVar;
 pub use extensions::PodVolume;
 pub(crate) use extensions::{FPGA, GPU};
@@ -98,7 +100,11 @@ impl Manifest {
             sections(root).into_iter().find_map(agent_of).map(|(at, layered)| (at.id(), module_nodes(at), layered));
         let template = root.get("$schema-template").is_some();
         if let Some((agent, entries, layered)) = agent {
-            return Ok(Self::with_modules(document, agent, entries, layered, template));
+            return Ok(Self::with_modules(document, Some(agent), entries, layered, template));
+        }
+        if wrapper(root).is_some() {
+            // Layers over routes or module twins alone: there is no module to judge, and nothing wrong with that.
+            return Ok(Self::with_modules(document, None, Vec::new(), true, template));
         }
         if is_create_options(root) {
             let options = Options::Parsed(root.id());
@@ -110,7 +116,7 @@ impl Manifest {
 
     fn with_modules(
         mut document: Document,
-        agent: NodeId,
+        agent: Option<NodeId>,
         entries: Vec<(String, bool, NodeId)>,
         layered: bool,
         template: bool,
@@ -129,7 +135,7 @@ impl Manifest {
             (false, true) => Form::Template,
             (false, false) => Form::Deployment,
         };
-        Self { document, form, agent: Some(agent), modules }
+        Self { document, form, agent, modules }
     }
 
     /// The text and its nodes.
@@ -309,10 +315,14 @@ impl<'m> Module<'m> {
 /// The places where a deployment's sections may hang: at `modulesContent`, below `content` (Azure CLI), under the
 /// 2018 spelling `moduleContent`, or at the root (`corpus.md` quirk 4).
 fn sections(root: At<'_>) -> Vec<At<'_>> {
-    let content = root.get("content");
+    wrapper(root).into_iter().chain([root]).collect()
+}
+
+fn wrapper(root: At<'_>) -> Option<At<'_>> {
+    let places = [Some(root), root.get("content")];
     let below = |at: At<'_>| ["modulesContent", "moduleContent"].into_iter().find_map(|key| at.get(key).map(At::id));
-    let found = below(root).or_else(|| content.and_then(below)).map(|id| root.document().at(id));
-    found.into_iter().chain([root]).collect()
+    let found = places.into_iter().flatten().find_map(below)?;
+    Some(root.document().at(found)).filter(|at| at.kind() == Kind::Object)
 }
 
 /// The desired properties of `$edgeAgent`, and whether they are written as a layered deployment.

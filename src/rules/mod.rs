@@ -111,6 +111,16 @@ registry! {
         mapped_port
     }
 
+    manifest {
+        duplicate_key
+        unread_key
+        key_case
+        pieces
+        env_place
+        unquoted_key
+        odd_value
+    }
+
     settings {
         suppression
     }

@@ -134,6 +134,10 @@ pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Plac
         help = Some("paste the whole createOptions object, from its first `{` to its last `}`".to_owned());
         let start = text.len() - text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).len();
         (message, start..start + 1)
+    } else if let Some(at) = conflict_marker(text, range.start) {
+        help =
+            Some("finish the merge: keep one side, and remove the lines `<<<<<<<`, `=======` and `>>>>>>>`".to_owned());
+        ("a merge conflict was left in the text".to_owned(), at)
     } else if let Some(string) = scan.open_string {
         ("this string is never closed".to_owned(), string..string + 1)
     } else if let Some(missing) = missing.filter(|_| at_end(text, range.end) || is_unterminated(error.kind())) {
@@ -152,6 +156,13 @@ pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Plac
         .map(|open| SyntaxNote { at: (places.map)(*open..*open + 1), label: "opened here, never closed".to_owned() })
         .collect();
     SyntaxError { message, at: (places.map)(at), notes, help }
+}
+
+/// The marker of a merge conflict in whose line `offset` is.
+fn conflict_marker(text: &str, offset: usize) -> Option<Range<usize>> {
+    let start = text.get(..offset)?.rfind('\n').map_or(0, |i| i + 1);
+    let line = text[start..].lines().next()?;
+    ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark)).then(|| start..start + 7)
 }
 
 /// `one `}` missing, object opened at 1:1`, or the same for several.

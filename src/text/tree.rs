@@ -214,7 +214,7 @@ impl Document {
             return Err(Box::new(syntax::too_deep(&scan, MAX_DEPTH, &places)));
         }
         let readable = readable(&text, &scan);
-        let parsed = parse_to_ast(&readable, &collect_options(), &parse_options())
+        let parsed = parse_to_ast(&readable, &collect_options(), &parse_options(layer > 0))
             .map_err(|error| Box::new(syntax::explain(&text, &scan, &error, &places)))?;
         let value = parsed.value.ok_or_else(|| Box::new(syntax::empty(&text, &places)))?;
         let mut grower = Grower { nodes: &mut self.nodes, layer, text: &text };
@@ -244,11 +244,13 @@ fn readable<'t>(text: &'t str, scan: &Scan) -> std::borrow::Cow<'t, str> {
     readable.into()
 }
 
-fn parse_options() -> ParseOptions {
+/// Comments and trailing commas are read everywhere. Keys without quotes are read where JSON stands in a string: the agent
+/// reads them there, and no tool has looked at that text before (`corpus.md`, quirk 17).
+fn parse_options(embedded: bool) -> ParseOptions {
     ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,
-        allow_loose_object_property_names: false,
+        allow_loose_object_property_names: embedded,
         allow_missing_commas: false,
         allow_single_quoted_strings: false,
         allow_hexadecimal_numbers: false,
@@ -386,6 +388,11 @@ impl<'d> At<'d> {
     pub fn key(self) -> Option<&'d str> {
         let key = self.node().key.as_ref()?;
         Some(key.decoded.as_deref().unwrap_or_else(|| content(self.document.slice(key.span))))
+    }
+
+    /// Whether the key is written in quotes; so is a value without a key.
+    pub fn is_key_quoted(self) -> bool {
+        self.node().key.as_ref().is_none_or(|key| self.document.slice(key.span).starts_with('"'))
     }
 
     /// The value as it is written.

@@ -147,7 +147,12 @@ fn changed_lines(before: &str, after: &str, first_line: usize) -> Vec<Line> {
     let diff = TextDiff::from_lines(before.as_str(), after.as_str());
     let changes = diff.grouped_ops(1).into_iter().flatten();
     let lines = changes.flat_map(|op| diff.iter_changes(&op).collect::<Vec<_>>()).map(|change| {
-        let index = change.old_index().or(change.new_index()).unwrap_or_default();
+        // Around a change the numbers are those that the lines will have.
+        let index = match change.tag() {
+            ChangeTag::Delete => change.old_index(),
+            ChangeTag::Equal | ChangeTag::Insert => change.new_index(),
+        };
+        let index = index.unwrap_or_default();
         Line { tag: change.tag(), number: first_line + index, text: change.value().trim_end().to_owned() }
     });
     lines.collect()

@@ -105,7 +105,9 @@ fn held(module: Module<'_>, context: &Context<'_>) -> Vec<Held> {
         let name = format!("the claim `{name}`, if it is for one writer");
         Some(Held { name, span: at.span(), severity: Severity::Warn })
     });
-    let ports = module.option(&["HostConfig", "PortBindings"]).filter(|ports| ports.members().len() > 0);
+    // edgeHub always has ports, and nobody takes `Recreate` for it.
+    let ports = module.option(&["HostConfig", "PortBindings"]);
+    let ports = ports.filter(|ports| !module.is_system() && ports.members().len() > 0);
     let ports = ports.map(|at| Held { name: "a port".to_owned(), span: at.key_span(), severity: Severity::Info });
     devices.chain(network).chain(claims).chain(ports).collect()
 }
