@@ -82,11 +82,33 @@ pub enum EditError {
     Broken(#[from] Box<SyntaxError>),
 }
 
+/// Bytes of a text, and what is put in their place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// What is taken out; empty where something is only added.
+    pub range: Range<usize>,
+    /// What is put there; empty where something is only removed.
+    pub with: String,
+}
+
 /// Applies `edits` to the text of `source`; paths mean the text as it is before any of them.
 ///
 /// # Errors
 /// An edit does not fit, or two of them meet. Nothing is applied then.
 pub fn apply(source: &Source, edits: &[Edit]) -> Result<String, EditError> {
+    concrete(source, edits).map(|(text, _)| text)
+}
+
+/// The bytes of `source` that [`apply`] changes, in order and apart from each other. What they put in is what the edits
+/// say, never text of the file that stays.
+///
+/// # Errors
+/// As for [`apply`].
+pub fn replacements(source: &Source, edits: &[Edit]) -> Result<Vec<Replacement>, EditError> {
+    concrete(source, edits).map(|(_, replacements)| replacements)
+}
+
+fn concrete(source: &Source, edits: &[Edit]) -> Result<(String, Vec<Replacement>), EditError> {
     conflicts(edits)?;
     // Whatever takes away comes last and from the end, so that every path still means what it meant.
     let (mut removals, mut order): (Vec<&Edit>, Vec<&Edit>) =
@@ -99,12 +121,56 @@ pub fn apply(source: &Source, edits: &[Edit]) -> Result<String, EditError> {
     });
     order.extend(removals);
     let mut text = source.text().to_owned();
+    let mut done = Vec::new();
     for edit in order {
         let document = Document::parse(Source::new(source.name(), text.as_str()))?;
-        text = splice(&document, edit)?;
+        let next = splice(&document, edit)?;
+        text.replace_range(next.range.clone(), &next.with);
+        done = composed(done, next);
     }
     Document::parse(Source::new(source.name(), text.as_str()))?;
-    Ok(text)
+    Ok((text, done))
+}
+
+/// `done`, replacements of a source, and then `next`, one of the text that they make, as replacements of the source.
+fn composed(done: Vec<Replacement>, next: Replacement) -> Vec<Replacement> {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    // Where `next` starts and ends in the source, and what it leaves of the replacements that it meets.
+    let (mut start, mut end) = (None, None);
+    let (mut head, mut tail) = (String::new(), String::new());
+    // The start of the stretch between two replacements, in the source and in the text that they make.
+    let (mut in_source, mut in_text) = (0, 0);
+    for replacement in done {
+        let from = in_text + replacement.range.start - in_source;
+        let to = from + replacement.with.len();
+        let source_of = |offset: usize| in_source + offset - in_text;
+        let behind = replacement.range.end;
+        if to < next.range.start {
+            before.push(replacement);
+        } else if from > next.range.end {
+            start.get_or_insert_with(|| source_of(next.range.start));
+            end.get_or_insert_with(|| source_of(next.range.end));
+            after.push(replacement);
+        } else {
+            if from <= next.range.start {
+                replacement.with[..next.range.start - from].clone_into(&mut head);
+                start = Some(replacement.range.start);
+            } else {
+                start.get_or_insert_with(|| source_of(next.range.start));
+            }
+            if to >= next.range.end {
+                replacement.with[next.range.end - from..].clone_into(&mut tail);
+                end = Some(replacement.range.end);
+            }
+        }
+        (in_source, in_text) = (behind, to);
+    }
+    let source_of = |offset: usize| in_source + offset - in_text;
+    let start = start.unwrap_or_else(|| source_of(next.range.start));
+    let end = end.unwrap_or_else(|| source_of(next.range.end));
+    before.push(Replacement { range: start..end, with: [head, next.with, tail].concat() });
+    before.extend(after);
+    before
 }
 
 impl Edit {
@@ -161,7 +227,7 @@ fn compare(a: &Path, b: &Path) -> std::cmp::Ordering {
     a.steps().iter().map(rank).cmp(b.steps().iter().map(rank))
 }
 
-fn splice(document: &Document, edit: &Edit) -> Result<String, EditError> {
+fn splice(document: &Document, edit: &Edit) -> Result<Replacement, EditError> {
     let nowhere = || EditError::NoSuchPlace { path: edit.path().clone() };
     match edit {
         Edit::Set { path, value } => set(document, path, value).ok_or_else(nowhere),
@@ -175,21 +241,21 @@ fn splice(document: &Document, edit: &Edit) -> Result<String, EditError> {
             let at = document.find(path).ok_or_else(nowhere)?;
             let fits = at.as_str().is_some_and(|text| text.get(part.clone()).is_some());
             let escaped = quoted(with);
-            fits.then(|| replace(document, range(document, at.part(part.clone())), &escaped[1..escaped.len() - 1]))
+            fits.then(|| replace(range(document, at.part(part.clone())), &escaped[1..escaped.len() - 1]))
                 .ok_or_else(nowhere)
         }
         Edit::Rename { path, key } => {
             let at = document.find(path).filter(|at| at.key().is_some()).ok_or_else(nowhere)?;
-            Ok(replace(document, range(document, at.key_span()), &quoted(key)))
+            Ok(replace(range(document, at.key_span()), &quoted(key)))
         }
     }
 }
 
-fn set(document: &Document, path: &Path, value: &Value) -> Option<String> {
+fn set(document: &Document, path: &Path, value: &Value) -> Option<Replacement> {
     if let Some(at) = document.find(path) {
         let indent = indent_of(document, range(document, at.span()).start);
         let text = written(document, value, &indent);
-        return Some(replace(document, range(document, at.span()), &text));
+        return Some(replace(range(document, at.span()), &text));
     }
     // The deepest value that is there must be an object; what is missing below it is made in one go.
     let steps = path.steps();
@@ -205,7 +271,7 @@ fn set(document: &Document, path: &Path, value: &Value) -> Option<String> {
 }
 
 /// Adds a member or an element after the last one, laid out like it.
-fn insert(document: &Document, parent: At<'_>, key: Option<&str>, value: &Value) -> String {
+fn insert(document: &Document, parent: At<'_>, key: Option<&str>, value: &Value) -> Replacement {
     let text = document.source().text();
     let whole = range(document, parent.span());
     let last = if parent.kind() == Kind::Array { parent.items().next_back() } else { parent.members().next_back() };
@@ -213,7 +279,7 @@ fn insert(document: &Document, parent: At<'_>, key: Option<&str>, value: &Value)
     let Some(last) = last else {
         let value = written(document, value, &indent_of(document, whole.start));
         let filled = if key.is_some() { format!("{{ {label}{value} }}") } else { format!("[{value}]") };
-        return replace(document, whole, &filled);
+        return replace(whole, &filled);
     };
     let last = range(document, last.member_span());
     let indent = indent_of(document, last.start);
@@ -223,27 +289,27 @@ fn insert(document: &Document, parent: At<'_>, key: Option<&str>, value: &Value)
     let at = if after_comma { last.end + text[last.end..].find(',').map_or(0, |i| i + 1) } else { last.end };
     let comma = if after_comma { "" } else { "," };
     let gap = if own_line { format!("{}{indent}", newline(text)) } else { " ".to_owned() };
-    replace(document, at..at, &format!("{comma}{gap}{label}{value}"))
+    replace(at..at, &format!("{comma}{gap}{label}{value}"))
 }
 
-fn remove(document: &Document, at: At<'_>) -> String {
+fn remove(document: &Document, at: At<'_>) -> Replacement {
     let siblings: Vec<At<'_>> = match at.parent() {
         Some(parent) if parent.kind() == Kind::Array => parent.items().collect(),
         Some(parent) => parent.members().collect(),
-        None => return String::new(),
+        None => return replace(range(document, at.span()), ""),
     };
     let own = range(document, at.member_span());
     let index = siblings.iter().position(|sibling| sibling.id() == at.id()).unwrap_or_default();
     if let Some(next) = siblings.get(index + 1) {
-        return replace(document, own.start..range(document, next.member_span()).start, "");
+        return replace(own.start..range(document, next.member_span()).start, "");
     }
     if index > 0 {
-        return replace(document, range(document, siblings[index - 1].member_span()).end..own.end, "");
+        return replace(range(document, siblings[index - 1].member_span()).end..own.end, "");
     }
     match at.parent() {
         Some(parent) if parent.parent().is_some() => remove(document, parent),
-        Some(parent) => replace(document, range(document, parent.span()), if at.key().is_some() { "{}" } else { "[]" }),
-        None => String::new(),
+        Some(parent) => replace(range(document, parent.span()), if at.key().is_some() { "{}" } else { "[]" }),
+        None => replace(range(document, at.span()), ""),
     }
 }
 
@@ -252,9 +318,8 @@ fn range(document: &Document, span: super::Span) -> Range<usize> {
     ranges.first().map_or(0, |r| r.start)..ranges.last().map_or(0, |r| r.end)
 }
 
-fn replace(document: &Document, range: Range<usize>, with: &str) -> String {
-    let text = document.source().text();
-    [&text[..range.start], with, &text[range.end..]].concat()
+fn replace(range: Range<usize>, with: &str) -> Replacement {
+    Replacement { range, with: with.to_owned() }
 }
 
 /// `value` as the rest of the document is laid out, after the first line indented by `indent`.
@@ -297,7 +362,58 @@ mod tests {
     }
 
     fn edited(text: &str, edits: &[Edit]) -> String {
-        apply(&Source::new("t", text), edits).unwrap()
+        let source = Source::new("t", text);
+        let edited = apply(&source, edits).unwrap();
+        let mut by_bytes = text.to_owned();
+        for replacement in replacements(&source, edits).unwrap().into_iter().rev() {
+            by_bytes.replace_range(replacement.range, &replacement.with);
+        }
+        assert_eq!(by_bytes, edited);
+        edited
+    }
+
+    #[test]
+    fn replacements_are_bytes_of_the_source_and_repeat_none_of_it() {
+        // The bind goes, and with it the list, the only member; what was added beside it stays.
+        let source = Source::new("t", r#"{"HostConfig": {"Binds": ["/a:/b"]}, "Env": ["S=secret"]}"#);
+        let edits = [
+            Edit::Remove { path: path("HostConfig/Binds/0") },
+            Edit::Append { path: path("HostConfig/Mounts"), value: json!(1) },
+            Edit::Append { path: path("Env"), value: json!("X=1") },
+        ];
+        let found = replacements(&source, &edits).unwrap();
+        let found: Vec<_> = found.iter().map(|r| (&source.text()[r.range.clone()], r.with.as_str())).collect();
+        assert_eq!(found, [(r#""Binds": ["/a:/b"]"#, r#""Mounts": [1]"#), ("", r#", "X=1""#)]);
+        edited(source.text(), &edits);
+    }
+
+    #[test]
+    fn replacements_that_meet_become_one() {
+        let of = |range, with: &str| Replacement { range, with: with.to_owned() };
+        for (first, then) in [
+            (vec![of(2..4, "xy"), of(6..6, "z")], of(3..7, "Q")),
+            (vec![of(2..4, ""), of(6..8, "abcdef")], of(2..3, "Q")),
+            (vec![of(2..4, "abcdef"), of(8..9, "")], of(3..5, "")),
+            (vec![of(2..4, "abcdef"), of(8..9, "")], of(9..9, "Q")),
+            (vec![of(2..2, "ab")], of(0..10, "")),
+            (vec![of(5..5, "ab")], of(5..5, "Q")),
+            (vec![of(5..5, "ab")], of(7..7, "Q")),
+            (vec![of(5..6, "ab")], of(1..2, "Q")),
+            (vec![of(1..2, "ab")], of(6..8, "Q")),
+        ] {
+            let apply = |text: &str, all: &[Replacement]| {
+                let mut text = text.to_owned();
+                for replacement in all.iter().rev() {
+                    text.replace_range(replacement.range.clone(), &replacement.with);
+                }
+                text
+            };
+            let source = "0123456789";
+            let expected = apply(&apply(source, &first), std::slice::from_ref(&then));
+            let all = composed(first.clone(), then.clone());
+            assert!(all.windows(2).all(|two| two[0].range.end < two[1].range.start), "{all:?}");
+            assert_eq!(apply(source, &all), expected, "{first:?} and then {then:?}");
+        }
     }
 
     #[test]

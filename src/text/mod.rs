@@ -10,7 +10,7 @@ mod syntax;
 mod tree;
 mod write;
 
-pub use edit::{Edit, EditError, apply};
+pub use edit::{Edit, EditError, Replacement, apply, replacements};
 pub use lines::Position;
 pub use path::{Path, Step};
 pub use syntax::{Source, SyntaxError, SyntaxNote};
