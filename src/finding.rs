@@ -1,12 +1,13 @@
 //! What a rule says about one place: the vocabulary of results. A finding is never an error and an error is never
 //! a finding.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::text::{Edit, Path, Span};
 
-/// How bad a finding is. [`Severity::Block`] and [`Severity::Silent`] rank equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+/// How bad a finding is. `block` and `silent` rank equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Works as it is, or worth knowing.
@@ -44,7 +45,7 @@ impl Severity {
 }
 
 /// When a finding bites, where that is not at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
     /// At the next change of the deployment: the module that runs now goes on until then.
@@ -52,7 +53,7 @@ pub enum When {
 }
 
 /// What kind of evidence a finding rests on (`ARCHITECTURE.md`, evidence levels).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub enum Level {
     /// What the module sees without any right of its own.
     L0,
@@ -93,7 +94,7 @@ pub struct Related {
 }
 
 /// Whether a fix may be applied without asking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Safety {
     /// May be applied by a machine.
@@ -102,6 +103,17 @@ pub enum Safety {
     Ask,
     /// There is nothing to apply.
     None,
+}
+
+impl Safety {
+    /// The word that users read: `safe`, `ask`, `none`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Safety::Safe => "safe",
+            Safety::Ask => "ask",
+            Safety::None => "none",
+        }
+    }
 }
 
 /// A change of the document that removes a finding.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::evidence::Why;
@@ -16,6 +17,16 @@ pub enum Subject {
     Deployment,
     /// One module, by its id.
     Module(String),
+}
+
+impl Subject {
+    /// The module's id, if it is about one.
+    pub fn module(&self) -> Option<&str> {
+        match self {
+            Subject::Module(id) => Some(id),
+            Subject::Deployment => None,
+        }
+    }
 }
 
 impl fmt::Display for Subject {
@@ -84,39 +95,40 @@ pub struct Report {
 }
 
 /// How many evaluations ended in which way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Ledger {
-    /// [`Outcome::Pass`]
+    /// Passed.
     pub passed: usize,
-    /// [`Outcome::Fail`]
+    /// Failed: at least one finding, of whatever severity.
     pub failed: usize,
-    /// [`Outcome::NotApplicable`]
+    /// Nothing for the rule to look at.
     pub not_applicable: usize,
-    /// [`Outcome::NotEvaluated`]
+    /// What the rule needs was not known.
     pub not_evaluated: usize,
-    /// [`Outcome::Suppressed`]
+    /// Failed, and somebody accepted it.
     pub suppressed: usize,
-    /// [`Outcome::Broken`]
+    /// The rule broke: a fault of EdgeShift.
     pub broken: usize,
 }
 
 /// How many findings there are of which kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Summary {
-    /// [`Severity::Block`]
+    /// Findings of severity block.
     pub block: usize,
-    /// [`Severity::Silent`]
+    /// Findings of severity silent.
     pub silent: usize,
-    /// [`Severity::Warn`]
+    /// Findings of severity warn.
     pub warn: usize,
-    /// [`Severity::Info`]
+    /// Findings of severity info.
     pub info: usize,
     /// Findings with a fix that may be applied without asking.
     pub fixable: usize,
 }
 
 /// The answer to "is it well?" at a threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Nothing at or above the threshold.
     Pass,
@@ -127,7 +139,7 @@ pub enum Status {
 }
 
 /// How a module, or all of them, stands on the way to the target.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Nothing worse than info.

@@ -206,6 +206,37 @@ fn the_json_report_names_bytes_that_say_what_it_means() {
 }
 
 #[test]
+fn every_format_has_the_exit_status_of_the_check() {
+    let folder = Folder::new("formats");
+    let (good, silent) = (folder.file("good.json", GOOD), folder.file("silent.json", SILENT));
+    let broken = folder.file("broken.json", "{");
+    for (format, starts) in [
+        ("text", ""),
+        ("json", "{"),
+        ("sarif", "{"),
+        ("junit", "<?xml"),
+        ("github", ""),
+        ("markdown", "## EdgeShift: "),
+    ] {
+        for (paths, status) in [([&good, &good], 0), ([&good, &silent], 1), ([&silent, &broken], 2)] {
+            let ran = run(&["check", paths[0], paths[1], "--format", format]);
+            assert_eq!(ran.status, status, "{format} {paths:?}");
+            assert!(ran.stdout.starts_with(starts), "{format}: {}", ran.stdout);
+        }
+    }
+}
+
+#[test]
+fn there_is_no_progress_where_nobody_watches() {
+    let folder = Folder::new("progress");
+    for i in 0..30 {
+        folder.file(&format!("{i}.json"), GOOD);
+    }
+    let ran = run(&["check", &folder.0.display().to_string()]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_edgeshift")).arg("rules").stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

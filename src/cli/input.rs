@@ -10,43 +10,105 @@ use crate::output::{Reason, Rejected};
 use crate::settings::Settings;
 use crate::text::{MAX_BYTES, Source};
 
-/// What the paths came to.
-#[derive(Debug, Default)]
-pub(super) struct Gathered {
-    /// Name and manifest, in the order of the arguments, folders sorted by name.
-    pub(super) manifests: Vec<(String, Manifest)>,
-    /// What could not be read.
-    pub(super) rejected: Vec<Rejected>,
-    /// JSON files found in folders that are no deployments.
-    pub(super) skipped: usize,
+/// What the paths name, in the order of the arguments. Nothing is read before [`Inputs::read`].
+#[derive(Debug)]
+pub(super) struct Inputs {
+    arguments: Vec<Argument>,
 }
 
-/// Reads everything that `paths` name.
-pub(super) fn gather(paths: &[PathBuf]) -> Gathered {
-    let mut gathered = Gathered::default();
-    for path in paths {
-        if path.as_os_str() == "-" {
-            gathered.add("<stdin>", read(std::io::stdin().lock(), "<stdin>"), false);
-        } else if path.is_dir() {
-            gathered.add_folder(path);
-        } else {
-            let name = path.display().to_string();
-            let text = open(path, &name);
-            gathered.add(&name, text, false);
+#[derive(Debug)]
+enum Argument {
+    Stdin,
+    File(PathBuf),
+    /// The files are sorted by name.
+    Folder {
+        path: PathBuf,
+        files: Vec<PathBuf>,
+        problems: Vec<Rejected>,
+    },
+}
+
+/// What came of one input.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A manifest and its name.
+    Manifest(String, Manifest),
+    /// A file that could not be read as one.
+    Rejected(Rejected),
+    /// JSON in a folder that is no deployment: it was not asked for by name.
+    NoDeployment,
+    /// A folder that could not be searched, or with nothing in it.
+    Problem(Rejected),
+}
+
+impl Inputs {
+    /// Finds what `paths` name.
+    pub(super) fn find(paths: &[PathBuf]) -> Self {
+        let argument = |path: &PathBuf| {
+            if path.as_os_str() == "-" {
+                Argument::Stdin
+            } else if path.is_dir() {
+                let (mut files, mut problems) = (Vec::new(), Vec::new());
+                walk(path, &mut files, &mut problems);
+                files.sort();
+                Argument::Folder { path: path.clone(), files, problems }
+            } else {
+                Argument::File(path.clone())
+            }
+        };
+        Self { arguments: paths.iter().map(argument).collect() }
+    }
+
+    /// How many files there are.
+    pub(super) fn len(&self) -> usize {
+        let files = |argument: &Argument| match argument {
+            Argument::Stdin | Argument::File(_) => 1,
+            Argument::Folder { files, .. } => files.len(),
+        };
+        self.arguments.iter().map(files).sum()
+    }
+
+    /// Reads one file after the other and hands over what came of it.
+    pub(super) fn read(self, mut then: impl FnMut(Answer)) {
+        for argument in self.arguments {
+            match argument {
+                Argument::Stdin => then(answer("<stdin>", read(std::io::stdin().lock(), "<stdin>"), false)),
+                Argument::File(path) => then(answer_of(&path, false)),
+                Argument::Folder { path, files, problems } => {
+                    let mut found = !problems.is_empty();
+                    problems.into_iter().for_each(|problem| then(Answer::Problem(problem)));
+                    for path in files {
+                        let answer = answer_of(&path, true);
+                        found |= !matches!(answer, Answer::NoDeployment);
+                        then(answer);
+                    }
+                    if !found {
+                        let name = path.display().to_string();
+                        let message = format!(
+                            "{name}: there is no deployment in this folder (looked for *.json in it and below)"
+                        );
+                        then(Answer::Problem(Rejected::unreadable(name, message)));
+                    }
+                }
+            }
         }
     }
-    gathered
 }
 
 /// The name under which settings are looked for in the current folder.
 const SETTINGS: &str = ".edgeshift.toml";
+
+/// The file in which settings are looked for.
+pub(super) fn settings_name(path: Option<&Path>) -> &Path {
+    path.unwrap_or_else(|| Path::new(SETTINGS))
+}
 
 /// The settings in `path`, or in `.edgeshift.toml` where no path is given; the defaults where that does not exist.
 ///
 /// # Errors
 /// The file cannot be read or has something that is no setting.
 pub(super) fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
-    let name = path.unwrap_or_else(|| Path::new(SETTINGS));
+    let name = settings_name(path);
     if path.is_none() && !name.exists() {
         return Ok(Settings::default());
     }
@@ -71,54 +133,40 @@ pub(super) fn one(path: &Path) -> Result<Manifest, String> {
     })
 }
 
-impl Gathered {
-    /// Takes one text. Inside of folders JSON that is no deployment is passed over: it was not asked for by name.
-    fn add(&mut self, name: &str, text: Result<String, String>, in_folder: bool) {
-        match text.map(|text| Manifest::read(&Source::new(name, text))) {
-            Ok(Ok(manifest)) => self.manifests.push((name.to_owned(), manifest)),
-            Ok(Err(ManifestError::NotADeployment { .. })) if in_folder => self.skipped += 1,
-            Ok(Err(error)) => self.rejected.push(Rejected { name: name.to_owned(), reason: Reason::Manifest(error) }),
-            Err(message) => self.rejected.push(Rejected::unreadable(name.to_owned(), message)),
-        }
-    }
+fn answer_of(path: &Path, in_folder: bool) -> Answer {
+    let name = path.display().to_string();
+    let text = open(path, &name);
+    answer(&name, text, in_folder)
+}
 
-    fn add_folder(&mut self, folder: &Path) {
-        let before = (self.manifests.len(), self.rejected.len());
-        let mut files = Vec::new();
-        self.walk(folder, &mut files);
-        files.sort();
-        for path in files {
-            let name = path.display().to_string();
-            let text = open(&path, &name);
-            self.add(&name, text, true);
-        }
-        if before == (self.manifests.len(), self.rejected.len()) {
-            let name = folder.display().to_string();
-            let message = format!("{name}: there is no deployment in this folder (looked for *.json in it and below)");
-            self.rejected.push(Rejected::unreadable(name, message));
-        }
+fn answer(name: &str, text: Result<String, String>, in_folder: bool) -> Answer {
+    match text.map(|text| Manifest::read(&Source::new(name, text))) {
+        Ok(Ok(manifest)) => Answer::Manifest(name.to_owned(), manifest),
+        Ok(Err(ManifestError::NotADeployment { .. })) if in_folder => Answer::NoDeployment,
+        Ok(Err(error)) => Answer::Rejected(Rejected { name: name.to_owned(), reason: Reason::Manifest(error) }),
+        Err(message) => Answer::Rejected(Rejected::unreadable(name.to_owned(), message)),
     }
+}
 
-    /// Collects `*.json` below `folder`. Links to folders are not followed, so a loop cannot trap us; hidden folders
-    /// and what package managers fill are not entered.
-    fn walk(&mut self, folder: &Path, files: &mut Vec<PathBuf>) {
-        let name = folder.display().to_string();
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.rejected.push(Rejected::unreadable(name.clone(), format!("cannot list {name}: {error}")));
-                return;
-            }
-        };
-        for entry in entries.filter_map(Result::ok) {
-            let (path, file_name) = (entry.path(), entry.file_name());
-            let file_name = file_name.to_string_lossy();
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && !file_name.starts_with('.') && file_name != "node_modules" && file_name != "target" {
-                self.walk(&path, files);
-            } else if !is_folder && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
-                files.push(path);
-            }
+/// Collects `*.json` below `folder`. Links to folders are not followed, so a loop cannot trap us; hidden folders
+/// and what package managers fill are not entered.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>, problems: &mut Vec<Rejected>) {
+    let name = folder.display().to_string();
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            problems.push(Rejected::unreadable(name.clone(), format!("cannot list {name}: {error}")));
+            return;
+        }
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let (path, file_name) = (entry.path(), entry.file_name());
+        let file_name = file_name.to_string_lossy();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && !file_name.starts_with('.') && file_name != "node_modules" && file_name != "target" {
+            walk(&path, files, problems);
+        } else if !is_folder && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+            files.push(path);
         }
     }
 }

@@ -2,9 +2,10 @@
 
 mod demo;
 mod input;
+mod progress;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,9 +14,11 @@ use jiff::Timestamp;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use self::input::Answer;
+use self::progress::Progress;
 use crate::evidence::Snapshot;
 use crate::manifest::Manifest;
-use crate::output::{self, CheckResult, Judged, Reason, Rejected, text::Style};
+use crate::output::{self, CheckResult, Judged, JudgedSettings, Reason, Rejected, text::Style};
 use crate::report::{Report, Status};
 use crate::settings::Settings;
 use crate::verbs;
@@ -45,7 +48,7 @@ enum Verb {
     Rules {
         /// How to print them
         #[arg(long, value_enum, default_value = "text")]
-        format: Format,
+        format: ListFormat,
     },
 }
 
@@ -69,6 +72,22 @@ struct CheckCommand {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
+    /// For people
+    Text,
+    /// For programs; schema/check-1.json is the schema
+    Json,
+    /// SARIF 2.1.0, for code scanning and editors
+    Sarif,
+    /// JUnit XML, for pipelines that show tests
+    Junit,
+    /// Annotations of GitHub Actions
+    Github,
+    /// A comment for a pull request
+    Markdown,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ListFormat {
     /// For people
     Text,
     /// For programs
@@ -117,19 +136,37 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     let base = input::settings(command.settings.as_deref())?;
     let settings = command.check.settings(&base)?;
-    let found = input::gather(&command.paths);
-    if found.skipped > 0 {
-        let (files, are) = if found.skipped == 1 { ("file", "is") } else { ("files", "are") };
-        let was = if found.skipped == 1 { "was" } else { "were" };
-        complain(&format!("note: {} JSON {files} in folders {are} no deployment and {was} skipped\n", found.skipped));
-    }
     let now = now();
-    let judge = |(name, manifest)| judge(name, manifest, now, &settings, &command.check);
-    let judged: Vec<Judged> = found.manifests.into_iter().map(judge).collect();
-    let reports: Vec<&Report> = judged.iter().map(|judged| &judged.report).collect();
-    let of_settings = verbs::check::check_settings(&settings, &reports, now);
-    let status = command.check.verdict(&of_settings);
-    let result = CheckResult { settings: Some((of_settings, status)), judged, rejected: found.rejected };
+    let inputs = input::Inputs::find(&command.paths);
+    let terminal = std::io::stderr().is_terminal().then(std::io::stderr);
+    let mut progress = Progress::new(inputs.len(), terminal);
+    let mut result = CheckResult::default();
+    let mut skipped = 0;
+    inputs.read(|answer| match answer {
+        Answer::Manifest(name, manifest) => {
+            result.judged.push(judge(name, manifest, now, &settings, &command.check));
+            progress.step();
+        }
+        Answer::Rejected(rejected) => {
+            result.rejected.push(rejected);
+            progress.step();
+        }
+        Answer::NoDeployment => {
+            skipped += 1;
+            progress.step();
+        }
+        Answer::Problem(rejected) => result.rejected.push(rejected),
+    });
+    progress.finish();
+    let reports: Vec<&Report> = result.judged.iter().map(|judged| &judged.report).collect();
+    let report = verbs::check::check_settings(&settings, &reports, now);
+    let name = input::settings_name(command.settings.as_deref()).display().to_string();
+    result.settings = Some(JudgedSettings { name, status: command.check.verdict(&report), report });
+    if skipped > 0 {
+        let (files, are) = if skipped == 1 { ("file", "is") } else { ("files", "are") };
+        let was = if skipped == 1 { "was" } else { "were" };
+        complain(&format!("note: {skipped} JSON {files} in folders {are} no deployment and {was} skipped\n"));
+    }
     let style = style(&std::io::stderr());
     for rejected in &result.rejected {
         complain(&output::text::rejected(rejected, style));
@@ -137,6 +174,10 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     say(&match command.format {
         Format::Text => output::text::check(&result, self::style(&std::io::stdout())),
         Format::Json => output::json::check(&result),
+        Format::Sarif => output::sarif::check(&result),
+        Format::Junit => output::junit::check(&result),
+        Format::Github => output::github::check(&result),
+        Format::Markdown => output::markdown::check(&result),
     })?;
     Ok(match result.status() {
         _ if !result.rejected.is_empty() => Exit::Usage,
@@ -159,11 +200,11 @@ fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Pass)
 }
 
-fn rules(format: Format) -> anyhow::Result<Exit> {
+fn rules(format: ListFormat) -> anyhow::Result<Exit> {
     let rules = verbs::rules::rules();
     say(&match format {
-        Format::Text => output::text::table(rules),
-        Format::Json => output::json::rules(rules),
+        ListFormat::Text => output::text::table(rules),
+        ListFormat::Json => output::json::rules(rules),
     })?;
     Ok(Exit::Pass)
 }

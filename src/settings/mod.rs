@@ -37,10 +37,13 @@ pub struct Settings {
 #[serde(default, deny_unknown_fields)]
 pub struct Intervals {
     /// Seconds between two looks at each source.
+    #[schemars(range(min = 0.05, max = 86_400))]
     pub collect: f64,
     /// Seconds at least between two reported-property patches.
+    #[schemars(range(min = 0.05, max = 86_400))]
     pub publish: f64,
     /// Seconds between two telemetry summaries.
+    #[schemars(range(min = 0.05, max = 86_400))]
     pub summary: f64,
 }
 

@@ -13,15 +13,17 @@ use super::SettingError;
 #[serde(deny_unknown_fields)]
 pub struct Suppression {
     /// The rule: its id or one of its codes.
+    #[schemars(length(min = 1))]
     pub rule: String,
     /// The module; every one where none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
     /// Why the finding is accepted.
+    #[schemars(length(min = 1))]
     pub reason: String,
     /// The last day on which it is, `yyyy-mm-dd`, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date"))]
     pub until: Option<Date>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -12,13 +13,14 @@ use super::tree::{At, Document, Kind};
 use super::write::{by_hand, inline, quoted};
 
 /// A change to a document, on paths of the document as it was read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub enum Edit {
     /// Puts `value` at `path`; replaces what is there, makes the objects on the way that are missing.
     Set {
         /// Where.
         #[serde(serialize_with = "path_text")]
+        #[schemars(with = "String")]
         path: Path,
         /// What.
         value: Value,
@@ -27,6 +29,7 @@ pub enum Edit {
     Append {
         /// The array.
         #[serde(serialize_with = "path_text")]
+        #[schemars(with = "String")]
         path: Path,
         /// The new element.
         value: Value,
@@ -35,6 +38,7 @@ pub enum Edit {
     Remove {
         /// What to remove.
         #[serde(serialize_with = "path_text")]
+        #[schemars(with = "String")]
         path: Path,
     },
     /// Puts `with` in place of a range of what the string at `path` says. The rest of the string is in no edit, so a
@@ -42,6 +46,7 @@ pub enum Edit {
     Replace {
         /// The string.
         #[serde(serialize_with = "path_text")]
+        #[schemars(with = "String")]
         path: Path,
         /// Bytes of the decoded text.
         range: Range<usize>,
@@ -52,6 +57,7 @@ pub enum Edit {
     Rename {
         /// The member.
         #[serde(serialize_with = "path_text")]
+        #[schemars(with = "String")]
         path: Path,
         /// Its new key.
         key: String,

@@ -5,19 +5,16 @@ use std::ops::Range;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Snippet};
 
 use super::patch;
-use super::{Judged, Style};
-use crate::finding::{Finding, Safety, Severity, When};
-use crate::manifest::{CREATE_OPTIONS, Manifest};
-use crate::report::{Evaluation, Report, Subject};
+use super::{Judged, Style, words};
+use crate::finding::{Finding, Severity};
+use crate::manifest::Manifest;
+use crate::report::{Evaluation, Report};
 use crate::text::{Source, Span, SyntaxError};
 
 /// Every finding of `judged`, in the order of the file.
 pub(super) fn findings(judged: &Judged, style: Style) -> String {
     let Some(manifest) = judged.manifest() else { return without_document(&judged.report, style) };
-    let mut found: Vec<(&Evaluation, &Finding)> = judged.report.findings().collect();
-    let document = manifest.document();
-    let offset = |finding: &Finding| finding.at.and_then(|at| document.ranges(at).first().map(|range| range.start));
-    found.sort_by_cached_key(|(_, finding)| (offset(finding), std::cmp::Reverse(finding.severity.rank())));
+    let found = judged.findings();
     let shown: Vec<Span> =
         found.iter().flat_map(|(_, f)| f.at.into_iter().chain(f.related.iter().map(|r| r.at))).collect();
     let source = manifest.masked(&shown);
@@ -92,16 +89,11 @@ fn draw(
     group = notes(group, evaluation, finding);
     let Some(fix) = &finding.fix else { return finished(&[group], style) };
     let views = masked.map(|masked| patch::views(masked, &fix.edits)).unwrap_or_default();
-    let safety = match fix.safety {
-        Safety::Safe => " (safe)",
-        Safety::Ask => " (needs your word)",
-        Safety::None => "",
-    };
     if views.is_empty() {
-        let group = group.element(Level::HELP.message(format!("{}{safety}", fix.title)));
+        let group = group.element(Level::HELP.message(words::fix(fix)));
         return finished(&[group], style);
     }
-    let help = Level::HELP.secondary_title(format!("{}{safety}", fix.title));
+    let help = Level::HELP.secondary_title(words::fix(fix));
     let mut out = finished(&[group, help.elements(Vec::<Snippet<'_, Annotation<'_>>>::new())], style);
     out.truncate(out.trim_end().len());
     out.push('\n');
@@ -124,18 +116,14 @@ fn title<'a>(evaluation: &Evaluation, finding: &'a Finding) -> Group<'a> {
         Severity::Warn => Level::WARNING,
         Severity::Info => Level::INFO,
     };
-    let name = match finding.when {
-        Some(When::Update) => format!("{} on update", finding.severity.word()),
-        None => finding.severity.word().to_owned(),
-    };
-    let title = level.with_name(name).primary_title(finding.message.as_str()).id(evaluation.rule);
+    let title = level.with_name(words::severity(finding)).primary_title(finding.message.as_str()).id(evaluation.rule);
     title.elements(Vec::<Snippet<'_, Annotation<'_>>>::new())
 }
 
 fn notes<'a>(group: Group<'a>, evaluation: &Evaluation, finding: &'a Finding) -> Group<'a> {
-    let reason = match &evaluation.subject {
-        Subject::Module(id) if id != CREATE_OPTIONS => format!("module `{id}`: {}", finding.reason),
-        _ => finding.reason.clone(),
+    let reason = match words::named_module(evaluation) {
+        Some(id) => format!("module `{id}`: {}", finding.reason),
+        None => finding.reason.clone(),
     };
     group.element(Level::NOTE.message(reason))
 }

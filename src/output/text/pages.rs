@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use crate::engine::Rule;
-use crate::finding::Safety;
 
 /// All rules, one a line.
 pub fn table(rules: &[&Rule]) -> String {
@@ -15,7 +14,7 @@ pub fn table(rules: &[&Rule]) -> String {
             "{:width$}  {:6}  {:4}  {:23}  {}",
             rule.id,
             rule.severity.word(),
-            safety(rule.fix),
+            rule.fix.word(),
             rule.codes.join(" "),
             rule.title(),
         );
@@ -38,7 +37,7 @@ pub fn page(rule: &Rule) -> String {
         rule.id,
         rule.codes.join(", "),
         rule.severity.word(),
-        safety(rule.fix),
+        rule.fix.word(),
         targets.join(", "),
     );
     for line in lines {
@@ -48,10 +47,8 @@ pub fn page(rule: &Rule) -> String {
     out
 }
 
-fn safety(safety: Safety) -> &'static str {
-    match safety {
-        Safety::Safe => "safe",
-        Safety::Ask => "ask",
-        Safety::None => "none",
-    }
+/// What the page of a rule says first, on one line.
+pub(in crate::output) fn first_paragraph(rule: &Rule) -> String {
+    let lines = rule.page.lines().map(str::trim).skip_while(|line| line.is_empty() || line.starts_with('#'));
+    lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
