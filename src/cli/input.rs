@@ -76,7 +76,9 @@ impl Inputs {
                 Argument::File(path) => then(answer_of(&path, false)),
                 Argument::Folder { path, files, problems } => {
                     let mut found = !problems.is_empty();
-                    problems.into_iter().for_each(|problem| then(Answer::Problem(problem)));
+                    for problem in problems {
+                        then(Answer::Problem(problem));
+                    }
                     for path in files {
                         let answer = answer_of(&path, true);
                         found |= !matches!(answer, Answer::NoDeployment);

@@ -18,7 +18,7 @@ use crate::finding::{self, Finding, Severity};
 use crate::manifest::Manifest;
 use crate::report::{Evaluation, Outcome, Suppressed};
 use crate::rules;
-use crate::text::{Document, Kind, replacements};
+use crate::text::{At, Document, Kind, replacements};
 
 /// Where the schema of the format stands.
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -267,7 +267,7 @@ fn regions(judged: &Judged, document: &Document, place: &Place, label: &str) -> 
         message: (!label.is_empty()).then(|| said(label)),
         ..Location::default()
     });
-    let kind = match document.find(&place.path).map(|at| at.kind()) {
+    let kind = match document.find(&place.path).map(At::kind) {
         Some(Kind::Object) => "object",
         Some(Kind::Array) => "array",
         _ => "value",
