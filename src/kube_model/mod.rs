@@ -9,5 +9,5 @@ pub(crate) mod volume;
 
 pub use names::{dns_label, object_name};
 pub(crate) use names::{is_env_name, label_fault};
-pub(crate) use peers::{Call, calls_by, calls_to};
+pub(crate) use peers::{Call, Calls};
 pub(crate) use service::{HUB_PORTS, SERVICE_TYPE, Service, ServiceKind, ServicePort};
