@@ -153,6 +153,11 @@ impl Manifest {
         self.modules.iter().map(|entry| Module { manifest: self, entry })
     }
 
+    /// `edgeAgent` and `edgeHub`, as far as they are written.
+    pub fn system_modules(&self) -> impl Iterator<Item = Module<'_>> {
+        self.modules().take_while(|module| module.is_system())
+    }
+
     /// The module `id`.
     pub fn module(&self, id: &str) -> Option<Module<'_>> {
         self.modules().find(|module| module.id() == id)
