@@ -1,5 +1,6 @@
 //! Environment variables, from both places where a deployment writes them.
 
+use super::Module;
 use crate::finding::Fix;
 use crate::text::{At, Kind, Path, Span};
 
@@ -106,5 +107,17 @@ impl<'m> EnvVar<'m> {
 
     fn value_at(&self) -> Option<At<'m>> {
         if self.at.kind() == Kind::Object { self.at.get_ignoring_case("value") } else { Some(self.at) }
+    }
+}
+
+impl<'m> Module<'m> {
+    /// Adds to `fix` that the variable `name` is set beside `other`, in the same of the two places.
+    #[must_use]
+    pub(crate) fn set_beside(self, fix: Fix, other: &EnvVar<'m>, name: &str, value: &str) -> Fix {
+        if other.is_in_options() {
+            fix.append(self.option_path(&["Env"]), format!("{name}={value}"))
+        } else {
+            fix.set(self.entry().path().key("env").key(name).key("value"), value)
+        }
     }
 }
