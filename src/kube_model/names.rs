@@ -50,17 +50,25 @@ pub(crate) fn is_env_name(name: &str) -> bool {
 }
 
 /// The annotation that the agent makes of a Docker label: what stands before the first `/` as a DNS name in lower case,
-/// the rest trimmed to start and end with a letter or digit (`SanitizeAnnotationKey`). `None` where the agent throws:
-/// nothing is left of one of them, or too much.
-pub(crate) fn annotation_key(label: &str) -> Option<String> {
+/// the rest trimmed to start and end with a letter or digit (`SanitizeAnnotationKey`).
+///
+/// # Errors
+/// Where the agent throws: why, in words that go on after "it …".
+pub(crate) fn annotation_key(label: &str) -> Result<String, &'static str> {
     let (prefix, name) = label.split_once('/').map_or((None, label), |(prefix, name)| (Some(prefix), name));
     let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let name: String = name.chars().filter(allowed).collect();
-    let name = Some(name).filter(|name| (1..=MAX_LABEL).contains(&name.len()))?;
-    match prefix {
-        Some(prefix) => Some(format!("{}/{name}", dns_domain(prefix)?)),
-        None => Some(name),
+    if name.is_empty() {
+        return Err("has no letter or digit in its name");
+    }
+    if name.len() > MAX_LABEL {
+        return Err("has a name that is longer than 63 characters");
+    }
+    match prefix.map(dns_domain) {
+        None => Ok(name),
+        Some(Some(domain)) => Ok(format!("{domain}/{name}")),
+        Some(None) => Err("has no DNS name before its `/`"),
     }
 }
 
@@ -139,7 +147,7 @@ mod tests {
             ("/x", None),
             ("", None),
         ] {
-            assert_eq!(annotation_key(label).as_deref(), key, "{label}");
+            assert_eq!(annotation_key(label).ok().as_deref(), key, "{label}");
         }
     }
 

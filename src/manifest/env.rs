@@ -111,6 +111,12 @@ impl<'m> EnvVar<'m> {
 }
 
 impl<'m> Module<'m> {
+    /// The variable `storageFolder`, which tells edgeHub where to keep messages; .NET programs know no case, and of two the
+    /// later wins.
+    pub(crate) fn storage_folder(self) -> Option<EnvVar<'m>> {
+        self.env().into_iter().rfind(|var| var.name.eq_ignore_ascii_case("storageFolder") && !var.value.is_empty())
+    }
+
     /// Adds to `fix` that the variable `name` is set beside `other`, in the same of the two places.
     #[must_use]
     pub(crate) fn set_beside(self, fix: Fix, other: &EnvVar<'m>, name: &str, value: &str) -> Fix {

@@ -41,6 +41,11 @@ impl<'m> MountPoint<'m> {
 }
 
 impl<'m> Module<'m> {
+    /// What is mounted where `path` of the container lies: of several the innermost.
+    pub fn mount_of(self, path: &str) -> Option<MountPoint<'m>> {
+        self.mount_points().into_iter().filter(|point| point.holds(path)).max_by_key(|point| point.target.len())
+    }
+
     /// What ends up mounted, in the order of the document's sections; what the agent drops is left out.
     pub fn mount_points(self) -> Vec<MountPoint<'m>> {
         let binds = self.binds().into_iter().filter(|bind| !bind.target.is_empty()).map(|bind| MountPoint {
@@ -82,6 +87,9 @@ mod tests {
         let manifest = Manifest::read(&Source::new("t", text)).unwrap();
         let points = manifest.modules().next().unwrap().mount_points();
         assert_eq!(points.iter().map(|point| point.target).collect::<Vec<_>>(), ["/data/", "/share", "/v"]);
+        let module = manifest.modules().next().unwrap();
+        assert_eq!(module.mount_of("/share/x/y").unwrap().target, "/share");
+        assert!(module.mount_of("/elsewhere").is_none());
         assert!(points[0].holds("/data") && points[0].holds("/data/x") && !points[0].holds("/database"));
     }
 }

@@ -1,6 +1,6 @@
 //! The desired properties that a deployment gives to modules, `$edgeHub` among them, and how large IoT Hub finds them.
 
-use super::Manifest;
+use super::{Manifest, Module};
 use crate::text::{At, Kind, compact};
 
 /// Where the desired properties stand in a section, alone or as the start of a layered deployment's keys.
@@ -85,6 +85,13 @@ impl<'m> Section<'m> {
     }
 }
 
+impl Module<'_> {
+    /// How large its entry is to IoT Hub, counted as in [`Section::size`].
+    pub(crate) fn size(self) -> usize {
+        member_size(self.entry())
+    }
+}
+
 /// What stands behind `properties.desired` in a key: nothing, or the path of a layered deployment.
 fn below<'m>(member: At<'m>) -> Option<&'m str> {
     let rest = member.key()?.strip_prefix(DESIRED)?;
@@ -102,7 +109,7 @@ fn value_size(at: At<'_>) -> usize {
     }
 }
 
-pub(super) fn member_size(member: At<'_>) -> usize {
+fn member_size(member: At<'_>) -> usize {
     let key = member.key().unwrap_or_default();
     // IoT Hub keeps these itself and does not count them.
     if matches!(key, "$version" | "$metadata" | "$etag") {
