@@ -1,6 +1,6 @@
 //! Addresses in what a module is started with: which hosts it will call, and where that is written.
 
-use std::net::Ipv4Addr;
+use core::net::Ipv4Addr;
 use std::ops::Range;
 
 use super::{EnvVar, Module};

@@ -27,7 +27,7 @@ pub enum Mounted<'m> {
     Pod(PodVolume<'m>),
 }
 
-impl<'m> MountPoint<'m> {
+impl MountPoint<'_> {
     /// The path to remove.
     pub fn path(&self) -> Path {
         self.at.path()

@@ -93,7 +93,7 @@ impl Module<'_> {
 }
 
 /// What stands behind `properties.desired` in a key: nothing, or the path of a layered deployment.
-fn below<'m>(member: At<'m>) -> Option<&'m str> {
+fn below(member: At<'_>) -> Option<&str> {
     let rest = member.key()?.strip_prefix(DESIRED)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }

@@ -13,6 +13,9 @@ rule! {
     /// The *name* of a route is a key in a twin: IoT Hub takes none with `.`, `$`, a space or a control character, and edgeHub none
     /// with `#`.
     ///
+    /// An id in other case is reported for information: we did not find whether edgeHub compares ids by case, and real
+    /// deployments do write them both ways.
+    ///
     /// A layer is judged by the names of its routes only: the modules may be in other layers.
     ///
     /// ## Example
@@ -63,12 +66,7 @@ fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
 fn name(route: &Route<'_>) -> Option<Finding> {
     let odd = |c: char| matches!(c, '.' | '$' | '#') || c.is_whitespace() || c.is_control();
     let first = route.name.chars().find(|c| odd(*c)).filter(|_| !has_placeholder(route.name))?;
-    let severity = if first == '#' { Severity::Warn } else { Severity::Block };
-    let reason = if first == '#' {
-        "edgeHub takes no such key"
-    } else {
-        "IoT Hub takes no such key, and refuses the deployment"
-    };
+    let reason = if first == '#' { "edgeHub takes no such key" } else { "IoT Hub takes no such key in a twin" };
     let allowed = route.name.replace(odd, "-");
     let key = route.at.key()?;
     let renamed = format!("{}{allowed}", key.strip_suffix(route.name)?);
@@ -78,7 +76,7 @@ fn name(route: &Route<'_>) -> Option<Finding> {
         c => format!("`{c}`"),
     };
     Some(
-        Finding::new(severity, format!("`{}` cannot be the name of a route", route.name))
+        Finding::new(Severity::Warn, format!("`{}` cannot be the name of a route", route.name))
             .at(route.at.key_span(), format!("contains {shown}"))
             .because(reason)
             .fix(Fix::ask(format!("call it `{allowed}`")).rename(route.at.path(), renamed)),
@@ -91,21 +89,36 @@ fn unknown(manifest: &Manifest, route: &Route<'_>) -> Vec<Finding> {
     // A module whose name is a placeholder may be any.
     let any = manifest.modules().any(|module| has_placeholder(module.id()));
     let missing = route.modules().into_iter().filter(|(id, _)| {
-        !any && !has_placeholder(id) && !manifest.modules().any(|module| module.id() == id.trim_start_matches('$'))
+        !any && is_id(id) && !manifest.modules().any(|module| module.id() == id.trim_start_matches('$'))
     });
     let finding = |(id, range): (&str, std::ops::Range<usize>)| {
-        let finding =
-            Finding::new(Severity::Warn, format!("route `{}` names `{id}`, which is no module here", route.name))
-                .at(text.part(range.clone()), "no such module")
-                .because("the route never matches, or its messages wait for a module that never comes");
-        match manifest.modules().find(|module| alike(module.id(), id)) {
-            Some(module) => finding
-                .related(module.entry().key_span(), "this may be meant")
-                .fix(Fix::ask(format!("name `{}`", module.id())).replace(text.path(), range, module.id())),
-            None => finding.fix(Fix::advice("name the module by its id here, or remove the route")),
-        }
+        let at = text.part(range.clone());
+        let named = format!("route `{}` names `{id}`, which is no module here", route.name);
+        let Some(module) = manifest.modules().find(|module| alike(module.id(), id)) else {
+            return Finding::new(Severity::Warn, named)
+                .at(at, "no such module")
+                .because("the route never matches, or its messages wait for a module that never comes")
+                .fix(Fix::advice("name the module by its id here, or remove the route"));
+        };
+        let finding = if module.id().eq_ignore_ascii_case(id) {
+            let message = format!("route `{}` writes `{id}` for `{}`", route.name, module.id());
+            Finding::new(Severity::Info, message)
+                .at(at, "in other case than the module")
+                .because("whether edgeHub takes the two for one is not documented")
+        } else {
+            Finding::new(Severity::Warn, named)
+                .at(at, "no such module")
+                .because("the route never matches, or its messages wait for a module that never comes")
+        };
+        let fix = Fix::ask(format!("name `{}`", module.id())).replace(text.path(), range, module.id());
+        finding.related(module.entry().key_span(), "this may be meant").fix(fix)
     };
     missing.map(finding).collect()
+}
+
+/// Whether `text` can be a module's id, not a mark that a tool replaces (`%MODULE%`).
+fn is_id(text: &str) -> bool {
+    !has_placeholder(text) && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.$".contains(c))
 }
 
 /// Whether two ids differ by case and by marks only.

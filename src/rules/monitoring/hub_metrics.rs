@@ -3,7 +3,7 @@ use crate::finding::{Finding, Safety, Severity};
 use crate::kube_model::{Call, Service, calls_by, declare_port};
 use crate::manifest::{METRICS_PORT, Module};
 use crate::target::Platform;
-use crate::text::Span;
+use crate::text::{At, Span};
 
 rule! {
     /// # Metrics of edgeHub behind a closed port
@@ -53,7 +53,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let calls = calls_by(module);
     let metrics = |call: &&Call<'_>| call.address.port == Some(METRICS_PORT) && is_hub(&call.callee);
     let called = calls.iter().find(metrics).map(Call::span);
-    let default = module.collects_default_metrics().map(|image| image.span());
+    let default = module.collects_default_metrics().map(At::span);
     // A layer over an edgeHub that is written elsewhere says nothing about its ports.
     let hub = module.manifest().modules().find(is_hub).filter(|hub| hub.entry().get("settings").is_some());
     Verdict::each(called.or(default).zip(hub), |(span, hub)| {

@@ -3,6 +3,7 @@ use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::{Service, ServicePort};
 use crate::manifest::Module;
 use crate::target::Platform;
+use crate::text::At;
 
 /// The ports that the device keeps for itself, and for what.
 const RESERVED: [(u16, &str); 2] = [(31000, "Kubernetes dashboard"), (31001, "Edge container registry")];
@@ -52,7 +53,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
 
 fn finding(port: &ServicePort<'_>, owner: &str) -> Finding {
     let (number, target) = (port.number, port.target);
-    let span = port.host_at.map_or(port.at.key_span(), |host| host.span());
+    let span = port.host_at.map_or(port.at.key_span(), At::span);
     let finding =
         Finding::new(Severity::Warn, format!("the module offers port {number}, which the device keeps for itself"))
             .at(span, format!("port of the {owner}"))

@@ -2,7 +2,7 @@ use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::manifest::{GPU, Manifest, Module};
 use crate::target::Platform;
-use crate::text::Span;
+use crate::text::{At, Span};
 
 /// The variable by which the container runtime hands GPUs to a module.
 const VISIBLE: &str = "NVIDIA_VISIBLE_DEVICES";
@@ -69,7 +69,7 @@ fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
 /// Where a module asks for a GPU.
 fn place(module: Module<'_>) -> Option<Span> {
     let docker = module.docker_gpus().into_iter().next().map(|request| request.span);
-    let kubernetes = || module.limit(GPU).map(|limit| limit.key_span());
+    let kubernetes = || module.limit(GPU).map(At::key_span);
     let env = module.env();
     let visible = || {
         let given = env.iter().rfind(|var| var.name == VISIBLE && !matches!(var.value.trim(), "" | "void" | "none"));
