@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::evidence::{ModuleState, Observed, Snapshot, Why};
 use crate::finding::{Finding, Level, Safety, Severity};
+use crate::kube_model::Calls;
 use crate::manifest::{Form, Manifest, Module, Options};
 use crate::report::{Evaluation, Outcome, Report, Subject, Suppressed};
 use crate::settings::{Settings, Site, Suppression};
@@ -88,7 +89,7 @@ pub enum Need {
 }
 
 /// What a rule knows besides its subject.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Context<'a> {
     /// Where the deployment is to run.
     pub target: Target,
@@ -96,6 +97,8 @@ pub struct Context<'a> {
     pub agent: Agent,
     /// Facts about the site.
     pub site: &'a Site,
+    /// Which module calls which other one: found once, since each rule that asks would look through all of them.
+    pub(crate) calls: Calls<'a>,
     /// When the snapshot was taken.
     pub now: Timestamp,
 }
@@ -146,8 +149,13 @@ impl Rule {
 
 /// Applies `rules` to `snapshot`.
 pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule]) -> Report {
-    let context =
-        Context { target: settings.target, agent: settings.agent, site: &settings.site, now: snapshot.taken_at };
+    let context = Context {
+        target: settings.target,
+        agent: settings.agent,
+        site: &settings.site,
+        calls: snapshot.manifest.known().map(Calls::of).unwrap_or_default(),
+        now: snapshot.taken_at,
+    };
     let mut evaluations = Vec::new();
     let mut suppressions_used = BTreeSet::new();
     for rule in rules {

@@ -11,5 +11,5 @@ pub(crate) mod volume;
 pub(crate) use environment::{GATEWAY, is_set_by_agent};
 pub(crate) use names::{annotation_key, is_env_name, label_fault, service_variable};
 pub use names::{dns_label, object_name};
-pub(crate) use peers::{Call, calls_by, calls_to};
+pub(crate) use peers::{Call, Calls};
 pub(crate) use service::{HUB_PORTS, SERVICE_TYPE, Service, ServiceKind, ServicePort, declare_port};

@@ -432,8 +432,14 @@ impl<'d> At<'d> {
     /// The bytes of `range` of what a string says, for instance one part of `host:container`.
     pub fn part(self, range: Range<usize>) -> Span {
         let span = self.span();
+        let text = content(self.raw());
+        if !text.contains('\\') {
+            // Most strings mean what they are made of.
+            let start = |offset: usize| (span.start + 1 + narrow(offset)).min(span.end);
+            return Span { start: start(range.start), end: start(range.end), ..span };
+        }
         let mut decoder = Decoder::default();
-        decoder.literal(content(self.raw()), span.start as usize + 1);
+        decoder.literal(text, span.start as usize + 1);
         let outer = decoder.finish().1.outer(range);
         let start = outer.first().map_or(span.start, |range| narrow(range.start));
         let end = outer.last().map_or(span.end, |range| narrow(range.end));

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Safety, Severity};
-use crate::kube_model::{Call, Service, calls_by, declare_port};
+use crate::kube_model::{Call, Service, declare_port};
 use crate::manifest::{METRICS_PORT, Module};
 use crate::target::Platform;
 use crate::text::{At, Span};
@@ -48,11 +48,10 @@ rule! {
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     let is_hub = |module: &Module<'_>| module.is_system() && module.id() == "edgeHub";
-    let calls = calls_by(module);
     let metrics = |call: &&Call<'_>| call.address.port == Some(METRICS_PORT) && is_hub(&call.callee);
-    let called = calls.iter().find(metrics).map(Call::span);
+    let called = context.calls.by(module).find(metrics).map(Call::span);
     let default = module.collects_default_metrics().map(At::span);
     // A layer over an edgeHub that is written elsewhere says nothing about its ports.
     let hub = module.manifest().modules().find(is_hub).filter(|hub| hub.entry().get("settings").is_some());
