@@ -1,4 +1,5 @@
-//! The variables that the agent adds to a module's environment, after those of the user (`k8s-translation.md` §1.4 and §6).
+//! The variables that the agent adds to a module's environment, after those of the user (`k8s-translation.md` §1.4 and
+//! §6).
 
 use crate::manifest::Module;
 use crate::target::Agent;

@@ -21,8 +21,8 @@ pub(crate) struct Service<'m> {
     pub(crate) kind: ServiceKind,
     /// Its ports in the agent's order: exposed ones, then host ports. Of several with one number the last stays.
     pub(crate) ports: Vec<ServicePort<'m>>,
-    /// Whether a placeholder hides a port, or the options cannot be read: what is not in `ports` may be there all
-    /// the same.
+    /// Whether a placeholder hides a port, or the options cannot be read: what is not in `ports` may be there all the
+    /// same.
     pub(crate) unclear: bool,
 }
 
@@ -93,8 +93,8 @@ impl<'m> Service<'m> {
     }
 }
 
-/// The change that gives `module`, whose Service is `service`, the port `key` (`80/tcp`) inside the cluster. It asks where
-/// the Service has an external address, because the port could then be reached from outside.
+/// The change that gives `module`, whose Service is `service`, the port `key` (`80/tcp`) inside the cluster. It asks
+/// where the Service has an external address, because the port could then be reached from outside.
 pub(crate) fn declare_port(module: Module<'_>, service: &Service<'_>, key: &str) -> Fix {
     let (id, number) = (module.id(), key.split('/').next().unwrap_or_default());
     let fix = if service.kind == ServiceKind::ClusterIp {

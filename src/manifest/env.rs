@@ -111,8 +111,8 @@ impl<'m> EnvVar<'m> {
 }
 
 impl<'m> Module<'m> {
-    /// The variable `storageFolder`, which tells edgeHub where to keep messages; .NET programs know no case, and of two the
-    /// later wins.
+    /// The variable `storageFolder`, which tells edgeHub where to keep messages; .NET programs know no case, and of two
+    /// the later wins.
     pub(crate) fn storage_folder(self) -> Option<EnvVar<'m>> {
         self.env().into_iter().rfind(|var| var.name.eq_ignore_ascii_case("storageFolder") && !var.value.is_empty())
     }

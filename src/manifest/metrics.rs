@@ -13,8 +13,8 @@ pub(crate) const METRICS_ENDPOINTS: &str = "MetricsEndpointsCSV";
 const COLLECTOR: &str = "azureiotedge-metrics-collector";
 
 impl<'m> Module<'m> {
-    /// The image, if it is Microsoft's metrics collector and nobody tells it whom to ask: then it asks edgeHub and edgeAgent
-    /// (IE-MET).
+    /// The image, if it is Microsoft's metrics collector and nobody tells it whom to ask: then it asks edgeHub and
+    /// edgeAgent (IE-MET).
     pub(crate) fn collects_default_metrics(self) -> Option<At<'m>> {
         let told =
             self.env().iter().any(|var| var.name.eq_ignore_ascii_case(METRICS_ENDPOINTS) && !var.value.is_empty());

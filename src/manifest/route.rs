@@ -43,8 +43,8 @@ impl<'m> Route<'m> {
         named.collect()
     }
 
-    /// Whether it takes what devices send that use edgeHub as their gateway: such messages come from no module, and
-    /// the condition says so.
+    /// Whether it takes what devices send that use edgeHub as their gateway: such messages come from no module, and the
+    /// condition says so.
     pub fn takes_from_devices(&self) -> bool {
         let text = self.text.and_then(At::as_str).unwrap_or_default();
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();

@@ -44,8 +44,8 @@ impl<'m> Section<'m> {
         self.at
     }
 
-    /// The members that hold desired properties: one `properties.desired`, or any number of
-    /// `properties.desired.NAME` in a layered deployment.
+    /// The members that hold desired properties: one `properties.desired`, or any number of `properties.desired.NAME`
+    /// in a layered deployment.
     pub fn desired(self) -> impl Iterator<Item = At<'m>> {
         self.at.members().filter(|member| below(*member).is_some())
     }

@@ -1,5 +1,5 @@
-//! `UpstreamProtocol`, the variable that chooses how edgeAgent and edgeHub talk to IoT Hub
-//! (iotedge, `UpstreamProtocol.cs` and `doc/EnvironmentVariables.md`).
+//! `UpstreamProtocol`, the variable that chooses how edgeAgent and edgeHub talk to IoT Hub (iotedge,
+//! `UpstreamProtocol.cs` and `doc/EnvironmentVariables.md`).
 
 use super::{EnvVar, Module};
 

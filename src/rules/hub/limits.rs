@@ -9,12 +9,12 @@ const MAX_MODULES: usize = 50;
 rule! {
     /// # Deployment that IoT Hub does not take
     ///
-    /// IoT Hub takes at most 50 modules, and 32 KB (32,768 bytes) of desired properties for each: `$edgeAgent`, which has the createOptions of all
-    /// modules, `$edgeHub`, and the twins of the modules. It refuses more as a whole.
+    /// IoT Hub takes at most 50 modules, and 32 KB (32,768 bytes) of desired properties for each: `$edgeAgent`, which
+    /// has the createOptions of all modules, `$edgeHub`, and the twins of the modules. It refuses more as a whole.
     ///
-    /// Sizes are counted as IoT Hub counts them: keys and strings by their length, 8 bytes for a number, 4 for a boolean; not
-    /// quotes, commas and blanks. createOptions are a string there, so *their* quotes, commas and blanks do count. They grow by
-    /// moving: a mount is longer than a bind. Check the converted deployment too.
+    /// Sizes are counted as IoT Hub counts them: keys and strings by their length, 8 bytes for a number, 4 for a
+    /// boolean; not quotes, commas and blanks. createOptions are a string there, so *their* quotes, commas and blanks
+    /// do count. They grow by moving: a mount is longer than a bind. Check the converted deployment too.
     ///
     /// ## Example
     ///
@@ -38,8 +38,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// None: write createOptions without blanks and without what has no effect, move configuration into the twins of the
-    /// modules, or spread the modules over two devices.
+    /// None: write createOptions without blanks and without what has no effect, move configuration into the twins of
+    /// the modules, or spread the modules over two devices.
     id: "hub-limits",
     codes: &["HUB-007", "OPT-009"],
     severity: Severity::Block,

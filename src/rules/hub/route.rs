@@ -6,12 +6,12 @@ use crate::target::Platform;
 rule! {
     /// # Route that leads nowhere
     ///
-    /// A route names modules by their ids, in its source and in its sink. Where no module of the deployment has that id, often
-    /// because one was renamed for Kubernetes, the route never matches or its messages wait for a module that never comes.
-    /// Nothing is red.
+    /// A route names modules by their ids, in its source and in its sink. Where no module of the deployment has that
+    /// id, often because one was renamed for Kubernetes, the route never matches or its messages wait for a module that
+    /// never comes. Nothing is red.
     ///
-    /// The *name* of a route is a key in a twin: IoT Hub takes none with `.`, `$`, a space or a control character, and edgeHub none
-    /// with `#`.
+    /// The *name* of a route is a key in a twin: IoT Hub takes none with `.`, `$`, a space or a control character, and
+    /// edgeHub none with `#`.
     ///
     /// An id in other case is reported for information: we did not find whether edgeHub compares ids by case, and real
     /// deployments do write them both ways.
@@ -40,8 +40,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks, where a module has almost that id (in other case, or without `-` and `_`), and for names of routes, where `-` is offered for each
-    /// character that cannot be.
+    /// Asks, where a module has almost that id (in other case, or without `-` and `_`), and for names of routes, where
+    /// `-` is offered for each character that cannot be.
     id: "hub-route",
     codes: &["HUB-006"],
     severity: Severity::Warn,

@@ -7,9 +7,9 @@ use crate::text::{At, Kind};
 rule! {
     /// # edgeHub asked for what it cannot do
     ///
-    /// Priority and time to live of a *route* came with edgeHub 1.0.10 and version 1.1 of the schema; an older edgeHub, or
-    /// `schemaVersion` 1.0, knows routes as plain strings only. The MQTT broker was a preview of edgeHub 1.2. The runtime of the
-    /// device is a 1.1; which edgeHub it starts is chosen by the image in the deployment.
+    /// Priority and time to live of a *route* came with edgeHub 1.0.10 and version 1.1 of the schema; an older edgeHub,
+    /// or `schemaVersion` 1.0, knows routes as plain strings only. The MQTT broker was a preview of edgeHub 1.2. The
+    /// runtime of the device is a 1.1; which edgeHub it starts is chosen by the image in the deployment.
     ///
     /// ## Example
     ///

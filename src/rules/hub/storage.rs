@@ -11,9 +11,9 @@ const FOLDER: &str = "/storage";
 rule! {
     /// # edgeHub that forgets its messages
     ///
-    /// edgeHub confirms a message when it has stored it, not when IoT Hub has it. It stores in its container. On Docker a restart
-    /// keeps the container and its files; on Kubernetes it does not: what was confirmed and not yet sent is lost with the
-    /// pod.
+    /// edgeHub confirms a message when it has stored it, not when IoT Hub has it. It stores in its container. On Docker
+    /// a restart keeps the container and its files; on Kubernetes it does not: what was confirmed and not yet sent is
+    /// lost with the pod.
     ///
     /// It takes both: `storageFolder` in edgeHub's environment, and something that outlives the pod mounted there.
     ///

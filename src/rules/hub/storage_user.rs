@@ -9,12 +9,12 @@ const USER: u16 = 1000;
 rule! {
     /// # Storage that edgeHub may not write to
     ///
-    /// edgeHub runs as user 1000. A volume that belongs to root is closed to it, and it does not come up or keeps nothing.
-    /// Kubernetes hands a claim over to a group that `k8s-experimental.securityContext.fsGroup` names. A directory of the node it
-    /// hands over to nobody: one that it makes itself belongs to root.
+    /// edgeHub runs as user 1000. A volume that belongs to root is closed to it, and it does not come up or keeps
+    /// nothing. Kubernetes hands a claim over to a group that `k8s-experimental.securityContext.fsGroup` names. A
+    /// directory of the node it hands over to nobody: one that it makes itself belongs to root.
     ///
-    /// Shares of the device, mounted as `Mounts` of type `volume`, are not reported: the documented sample for
-    /// edgeHub uses one as it is.
+    /// Shares of the device, mounted as `Mounts` of type `volume`, are not reported: the documented sample for edgeHub
+    /// uses one as it is.
     ///
     /// ## Example
     ///

@@ -13,11 +13,12 @@ const MAX: i64 = i32::MAX as i64;
 rule! {
     /// # Messages that expire during the move
     ///
-    /// While the site is without IoT Hub, edgeHub keeps messages for `timeToLiveSecs` of its `storeAndForwardConfiguration`, two hours if
-    /// nothing is written, and then drops them. A move that takes longer loses what comes in at its beginning.
+    /// While the site is without IoT Hub, edgeHub keeps messages for `timeToLiveSecs` of its
+    /// `storeAndForwardConfiguration`, two hours if nothing is written, and then drops them. A move that takes longer
+    /// loses what comes in at its beginning.
     ///
-    /// Needs `site.downtime_secs`, how long you plan to be without IoT Hub. The documentation warns of negative values; by edgeHub's
-    /// code they mean "for ever", and they are taken so here. 0 keeps nothing.
+    /// Needs `site.downtime_secs`, how long you plan to be without IoT Hub. The documentation warns of negative values;
+    /// by edgeHub's code they mean "for ever", and they are taken so here. 0 keeps nothing.
     ///
     /// ## Example
     ///

@@ -8,10 +8,10 @@ use crate::target::Platform;
 rule! {
     /// # Metrics of edgeAgent that there are not
     ///
-    /// On Docker edgeAgent serves metrics of all modules (processor, memory, restarts) at `http://edgeAgent:9600/metrics`. On
-    /// Kubernetes it serves none, and there is no Service at which it could be called. A collector that asks for them gets
-    /// errors and nothing else, and so does Microsoft's metrics collector if no endpoints are named: edgeAgent is one of its two
-    /// defaults.
+    /// On Docker edgeAgent serves metrics of all modules (processor, memory, restarts) at
+    /// `http://edgeAgent:9600/metrics`. On Kubernetes it serves none, and there is no Service at which it could be
+    /// called. A collector that asks for them gets errors and nothing else, and so does Microsoft's metrics collector
+    /// if no endpoints are named: edgeAgent is one of its two defaults.
     ///
     /// ## Example
     ///
@@ -35,8 +35,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks: dashboards that show these metrics stay empty. The endpoint is taken out of the list, or the list without it is
-    /// written. Where it is the only one, the module has nothing left to collect and only words help.
+    /// Asks: dashboards that show these metrics stay empty. The endpoint is taken out of the list, or the list without
+    /// it is written. Where it is the only one, the module has nothing left to collect and only words help.
     id: "monitoring-agent-metrics",
     codes: &["MON-001"],
     severity: Severity::Warn,

@@ -8,8 +8,9 @@ use crate::text::{At, Span};
 rule! {
     /// # Metrics of edgeHub behind a closed port
     ///
-    /// edgeHub serves metrics at port 9600. On Docker a collector calls `http://edgeHub:9600/metrics` whatever edgeHub declares; on
-    /// Kubernetes the Service `edgehub` passes on declared ports only. The collector gets errors, and nothing is red.
+    /// edgeHub serves metrics at port 9600. On Docker a collector calls `http://edgeHub:9600/metrics` whatever edgeHub
+    /// declares; on Kubernetes the Service `edgehub` passes on declared ports only. The collector gets errors, and
+    /// nothing is red.
     ///
     /// ## Example
     ///
@@ -35,8 +36,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Safe: the port is declared in edgeHub's `ExposedPorts`. Asks where edgeHub has an external address, because its metrics
-    /// could then be read from outside.
+    /// Safe: the port is declared in edgeHub's `ExposedPorts`. Asks where edgeHub has an external address, because its
+    /// metrics could then be read from outside.
     id: "monitoring-hub-metrics",
     codes: &["MON-002"],
     severity: Severity::Warn,

@@ -10,9 +10,10 @@ use crate::text::At;
 rule! {
     /// # Label that becomes no annotation
     ///
-    /// Docker labels become annotations on Kubernetes. Their keys are cleaned for that: what stands before a `/` must be left as a
-    /// DNS name whose parts start with a letter, the rest as 1 to 63 letters, digits, `-`, `_` and `.`. Where nothing or
-    /// too much is left, or two keys become one, the agent gives up, and with it the **whole deployment** fails.
+    /// Docker labels become annotations on Kubernetes. Their keys are cleaned for that: what stands before a `/` must
+    /// be left as a DNS name whose parts start with a letter, the rest as 1 to 63 letters, digits, `-`, `_` and `.`.
+    /// Where nothing or too much is left, or two keys become one, the agent gives up, and with it the **whole
+    /// deployment** fails.
     ///
     /// ## Example
     ///

@@ -16,8 +16,8 @@ rule! {
     /// 172.28.0.1 for itself and 172.28.0.10 for its DNS. Nothing else on the site may have an address in there: what a
     /// module sends to it stays in the cluster.
     ///
-    /// The subnets can be changed (`Set-HcsKubeClusterNetworkInfo`), but only before compute is configured. If yours were,
-    /// suppress this rule.
+    /// The subnets can be changed (`Set-HcsKubeClusterNetworkInfo`), but only before compute is configured. If yours
+    /// were, suppress this rule.
     ///
     /// ## Example
     ///
@@ -35,8 +35,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// None: which of the two networks moves is for the site to decide. `no_proxy` may name these addresses, and networks
-    /// (`172.28.0.0/16`) are not taken for addresses.
+    /// None: which of the two networks moves is for the site to decide. `no_proxy` may name these addresses, and
+    /// networks (`172.28.0.0/16`) are not taken for addresses.
     id: "network-cluster-address",
     codes: &["NET-009"],
     severity: Severity::Warn,

@@ -11,9 +11,9 @@ const RESERVED: [(u16, &str); 2] = [(31000, "Kubernetes dashboard"), (31001, "Ed
 rule! {
     /// # Port of the device
     ///
-    /// The device keeps ports 31000 (Kubernetes dashboard) and 31001 (Edge container registry) for itself, and its release
-    /// notes ask that nothing else uses them. They are node ports; the agent gives a module's Service its number at an address
-    /// of the Service's own, so a clash is not certain. Another number costs nothing.
+    /// The device keeps ports 31000 (Kubernetes dashboard) and 31001 (Edge container registry) for itself, and its
+    /// release notes ask that nothing else uses them. They are node ports; the agent gives a module's Service its
+    /// number at an address of the Service's own, so a clash is not certain. Another number costs nothing.
     ///
     /// ## Example
     ///
@@ -29,8 +29,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks, and maps the container's port to itself: who calls at the old number must follow. Where the container itself
-    /// listens there, only the module can change that.
+    /// Asks, and maps the container's port to itself: who calls at the old number must follow. Where the container
+    /// itself listens there, only the module can change that.
     id: "network-device-port",
     codes: &["NET-008"],
     severity: Severity::Warn,

@@ -8,13 +8,14 @@ use crate::text::At;
 rule! {
     /// # Gateway that gets another address
     ///
-    /// Devices that use IoT Edge as their gateway connect to edgeHub at the address of the FPGA device. On the GPU device
-    /// edgeHub has an **external address of its own**, out of the range of "Kubernetes external service IPs", and gets it when
-    /// its Service is made. Devices, and certificates that name the old host, must follow it, so it had better be fixed.
+    /// Devices that use IoT Edge as their gateway connect to edgeHub at the address of the FPGA device. On the GPU
+    /// device edgeHub has an **external address of its own**, out of the range of "Kubernetes external service IPs",
+    /// and gets it when its Service is made. Devices, and certificates that name the old host, must follow it, so it
+    /// had better be fixed.
     ///
     /// It is a warning where a route takes messages of devices (`NOT IS_DEFINED($connectionModuleId)`), and information
-    /// otherwise: most deployments bind edgeHub's ports and never meet a device outside. A warning too where such a route is
-    /// there and edgeHub has no address outside at all.
+    /// otherwise: most deployments bind edgeHub's ports and never meet a device outside. A warning too where such a
+    /// route is there and edgeHub has no address outside at all.
     ///
     /// ## Example
     ///

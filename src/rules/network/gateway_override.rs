@@ -13,12 +13,13 @@ const HUB_PORTS: [u16; 2] = [8883, 5671];
 rule! {
     /// # edgeHub by the address of the device
     ///
-    /// A module learns from `IOTEDGE_GATEWAYHOSTNAME` where edgeHub is. On Docker that is the host name of the device. On
-    /// Kubernetes it is `edgehub`, and the agent says so **after** the module's own variables: of two the later wins, so
-    /// a value of your own is without effect. (In edgeHub and edgeAgent the agent does not set it, and nothing is reported.)
+    /// A module learns from `IOTEDGE_GATEWAYHOSTNAME` where edgeHub is. On Docker that is the host name of the device.
+    /// On Kubernetes it is `edgehub`, and the agent says so **after** the module's own variables: of two the later
+    /// wins, so a value of your own is without effect. (In edgeHub and edgeAgent the agent does not set it, and nothing
+    /// is reported.)
     ///
-    /// An address of numbers with port 8883 or 5671 looks like edgeHub on the old device, and is reported for information:
-    /// the new device has others, and edgeHub has one of its own on it.
+    /// An address of numbers with port 8883 or 5671 looks like edgeHub on the old device, and is reported for
+    /// information: the new device has others, and edgeHub has one of its own on it.
     ///
     /// ## Example
     ///

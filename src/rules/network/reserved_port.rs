@@ -15,14 +15,15 @@ const RESERVED_ONCE: u16 = 8080;
 rule! {
     /// # Port of the sidecar
     ///
-    /// Every module pod has a sidecar, the IoT Edge proxy, that listens on ports 35000 (management) and 35001 (workload). The
-    /// containers of a pod share one network, so a module that listens on either of them cannot open its port.
+    /// Every module pod has a sidecar, the IoT Edge proxy, that listens on ports 35000 (management) and 35001
+    /// (workload). The containers of a pod share one network, so a module that listens on either of them cannot open
+    /// its port.
     ///
     /// A port that the container declares is certain. A number in an environment variable or an argument is reported
     /// milder: the module may mean something else by it.
     ///
-    /// The sidecar of agents up to beta12 held port 8080 as well. Beta13 (January 2021) gave it up, so with `--agent beta12`
-    /// or older 8080 is a warning; a newer agent is the other way out.
+    /// The sidecar of agents up to beta12 held port 8080 as well. Beta13 (January 2021) gave it up, so with `--agent
+    /// beta12` or older 8080 is a warning; a newer agent is the other way out.
     ///
     /// ## Example
     ///

@@ -10,13 +10,14 @@ const HOSTS: [&str; 6] = ["_HOST", "_HOSTNAME", "_SERVER", "_ADDRESS", "_ADDR", 
 rule! {
     /// # Variable that Kubernetes sets too
     ///
-    /// Kubernetes tells every pod where each Service is, by variables: for a module `redis` they are `REDIS_SERVICE_HOST`,
-    /// `REDIS_SERVICE_PORT`, and `REDIS_PORT`, which is no number but `tcp://172.28.13.7:6379`. A program that reads
-    /// `REDIS_HOST` from its environment mostly reads `REDIS_PORT` too, with a default of its own; on Kubernetes it finds an
-    /// address there and fails, or connects nowhere. On Docker there is no such variable. What a module sets itself wins.
+    /// Kubernetes tells every pod where each Service is, by variables: for a module `redis` they are
+    /// `REDIS_SERVICE_HOST`, `REDIS_SERVICE_PORT`, and `REDIS_PORT`, which is no number but `tcp://172.28.13.7:6379`. A
+    /// program that reads `REDIS_HOST` from its environment mostly reads `REDIS_PORT` too, with a default of its own;
+    /// on Kubernetes it finds an address there and fails, or connects nowhere. On Docker there is no such variable.
+    /// What a module sets itself wins.
     ///
-    /// The rule looks at modules that set `<NAME>_HOST` (or `_SERVER`, `_ADDRESS`, …), where a module of that name has a
-    /// Service, and that do not set `<NAME>_PORT`.
+    /// The rule looks at modules that set `<NAME>_HOST` (or `_SERVER`, `_ADDRESS`, …), where a module of that name has
+    /// a Service, and that do not set `<NAME>_PORT`.
     ///
     /// ## Example
     ///

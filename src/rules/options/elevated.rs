@@ -7,10 +7,12 @@ use crate::text::At;
 rule! {
     /// # Rights that the VM takes away
     ///
-    /// The IoT Edge daemon has a setting `allow_elevated_docker_permissions`. Where it is `false`, `Privileged` and `CapAdd` are
-    /// taken out of a module's createOptions without a word: the module starts, and what needs the right fails.
+    /// The IoT Edge daemon has a setting `allow_elevated_docker_permissions`. Where it is `false`, `Privileged` and
+    /// `CapAdd` are taken out of a module's createOptions without a word: the module starts, and what needs the right
+    /// fails.
     ///
-    /// Needs `site.elevated_docker_permissions`, what the `config.toml` in the VM says (the daemon's own default is `true`).
+    /// Needs `site.elevated_docker_permissions`, what the `config.toml` in the VM says (the daemon's own default is
+    /// `true`).
     ///
     /// ## Example
     ///

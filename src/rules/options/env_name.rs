@@ -7,9 +7,9 @@ use crate::target::Platform;
 rule! {
     /// # Environment variable with a name that Kubernetes refuses
     ///
-    /// Names may have letters, digits, `-`, `_` and `.`, and no digit in front. Docker accepts anything. Kubernetes refuses
-    /// a module with another name, and the agent then stops in the middle of the deployment. (Names that have only a `:` too
-    /// much are ENV-001.)
+    /// Names may have letters, digits, `-`, `_` and `.`, and no digit in front. Docker accepts anything. Kubernetes
+    /// refuses a module with another name, and the agent then stops in the middle of the deployment. (Names that have
+    /// only a `:` too much are ENV-001.)
     ///
     /// `Upstream protocol`, as a page of the device's own documentation spells it, is PRX-005.
     ///

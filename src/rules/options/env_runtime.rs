@@ -8,11 +8,11 @@ rule! {
     /// # Variable of the runtime
     ///
     /// The agent tells a module who it is and where its workload API is, by variables such as `IOTEDGE_MODULEID` and
-    /// `IOTEDGE_WORKLOADURI`. On Kubernetes it adds them **after** the module's own, and of two the later wins: a value of your
-    /// own is without effect, for instance the socket `fd://iotedge.socket` of Docker.
+    /// `IOTEDGE_WORKLOADURI`. On Kubernetes it adds them **after** the module's own, and of two the later wins: a value
+    /// of your own is without effect, for instance the socket `fd://iotedge.socket` of Docker.
     ///
-    /// `EdgeDeviceHostName` is the agent's in edgeAgent and edgeHub, and from beta14 on in every module (`--agent beta14`).
-    /// `IOTEDGE_GATEWAYHOSTNAME` has its own rule, NET-014.
+    /// `EdgeDeviceHostName` is the agent's in edgeAgent and edgeHub, and from beta14 on in every module (`--agent
+    /// beta14`). `IOTEDGE_GATEWAYHOSTNAME` has its own rule, NET-014.
     ///
     /// ## Example
     ///

@@ -6,9 +6,9 @@ use crate::target::Platform;
 rule! {
     /// # Variable with two values
     ///
-    /// A module's environment is written in two places: `env` of the module and `Env` of its createOptions. Where a name
-    /// stands in both, `Env` counts, on Docker and on Kubernetes; where it stands twice in `Env`, the last one. Who reads only
-    /// the other place is misled.
+    /// A module's environment is written in two places: `env` of the module and `Env` of its createOptions. Where a
+    /// name stands in both, `Env` counts, on Docker and on Kubernetes; where it stands twice in `Env`, the last one.
+    /// Who reads only the other place is misled.
     ///
     /// The same value twice is not reported.
     ///

@@ -7,9 +7,9 @@ use crate::text::At;
 rule! {
     /// # Health check that nobody makes
     ///
-    /// `Healthcheck` is dropped, and `k8s-experimental` has no probe to put in its place. On Docker the health check is the documented
-    /// way to have an unhealthy module restarted; on Kubernetes the module keeps running for as long as its process does, however ill
-    /// it is.
+    /// `Healthcheck` is dropped, and `k8s-experimental` has no probe to put in its place. On Docker the health check is
+    /// the documented way to have an unhealthy module restarted; on Kubernetes the module keeps running for as long as
+    /// its process does, however ill it is.
     ///
     /// ## Example
     ///

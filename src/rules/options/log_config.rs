@@ -7,8 +7,8 @@ use crate::text::At;
 rule! {
     /// # Log driver that is not translated
     ///
-    /// `LogConfig` and the `loggingOptions` of the runtime choose a log driver of Docker and how it rotates its files. On
-    /// Kubernetes neither is read: the container runtime of the node keeps the logs and rotates them in its own way.
+    /// `LogConfig` and the `loggingOptions` of the runtime choose a log driver of Docker and how it rotates its files.
+    /// On Kubernetes neither is read: the container runtime of the node keeps the logs and rotates them in its own way.
     ///
     /// The guide for Live Video Analytics asks for `LogConfig` on this device all the same; it does no harm.
     ///

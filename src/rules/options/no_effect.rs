@@ -21,11 +21,11 @@ const IGNORED: [(&[&str], Severity, &str); 6] = [
 rule! {
     /// # Option that has no meaning on Kubernetes
     ///
-    /// How a container is removed, restarted and stopped is Kubernetes' own business: `AutoRemove`, `RestartPolicy`, `StopTimeout`,
-    /// `StopSignal` and `UsernsMode` are dropped, and mostly nothing is lost.
+    /// How a container is removed, restarted and stopped is Kubernetes' own business: `AutoRemove`, `RestartPolicy`,
+    /// `StopTimeout`, `StopSignal` and `UsernsMode` are dropped, and mostly nothing is lost.
     ///
-    /// `VolumesFrom` is dropped as well, and there something is: the module runs without the data that it shared with another
-    /// one. So that one is reported as silent.
+    /// `VolumesFrom` is dropped as well, and there something is: the module runs without the data that it shared with
+    /// another one. So that one is reported as silent.
     ///
     /// ## Example
     ///
@@ -35,8 +35,8 @@ rule! {
     ///
     /// ## Use instead
     ///
-    /// `restartPolicy` of the module entry for Docker; nothing for Kubernetes. For `VolumesFrom` a mount of the same share in
-    /// both modules:
+    /// `restartPolicy` of the module entry for Docker; nothing for Kubernetes. For `VolumesFrom` a mount of the same
+    /// share in both modules:
     ///
     /// ```json,passes
     /// { "HostConfig": {

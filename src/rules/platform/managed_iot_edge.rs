@@ -6,12 +6,12 @@ use crate::target::{Platform, Software};
 rule! {
     /// # Managed IoT Edge that has ended
     ///
-    /// IoT Edge on the Kubernetes of the device ("managed IoT Edge") ended on 31 March 2024, and from device software 2301 on all IoT Edge
-    /// deployments are to be in an Ubuntu VM on the device, on Docker again.
+    /// IoT Edge on the Kubernetes of the device ("managed IoT Edge") ended on 31 March 2024, and from device software
+    /// 2301 on all IoT Edge deployments are to be in an Ubuntu VM on the device, on Docker again.
     ///
-    /// The sources disagree on what is there today: the notice of the end says that existing workloads are removed after that date,
-    /// the release notes from 2312 to 2607 that they do not stop working and are no longer updated. Neither is a place to
-    /// move to.
+    /// The sources disagree on what is there today: the notice of the end says that existing workloads are removed
+    /// after that date, the release notes from 2312 to 2607 that they do not stop working and are no longer updated.
+    /// Neither is a place to move to.
     ///
     /// Needs the software of the device (`--target ase-k8s@2301`).
     ///
@@ -26,8 +26,8 @@ rule! {
     ///
     /// ## Use instead
     ///
-    /// The target `ase-vm`. Most rules about Kubernetes do not hold there; those about share paths, FPGA and GPUs do. A layer
-    /// without modules moves nothing:
+    /// The target `ase-vm`. Most rules about Kubernetes do not hold there; those about share paths, FPGA and GPUs do. A
+    /// layer without modules moves nothing:
     ///
     /// ```json,passes
     /// { "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": {} } } } }

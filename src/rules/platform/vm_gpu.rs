@@ -10,9 +10,9 @@ const VISIBLE: &str = "NVIDIA_VISIBLE_DEVICES";
 rule! {
     /// # GPU that Kubernetes still holds
     ///
-    /// The Kubernetes of the device takes every GPU that it finds. A VM gets one only when Kubernetes gives it up, so modules that
-    /// compute on a GPU move in this order: stop them on Kubernetes, remove the IoT Edge service from the device, and only then make the VM with
-    /// its GPU. Removing Kubernetes itself cannot be undone.
+    /// The Kubernetes of the device takes every GPU that it finds. A VM gets one only when Kubernetes gives it up, so
+    /// modules that compute on a GPU move in this order: stop them on Kubernetes, remove the IoT Edge service from the
+    /// device, and only then make the VM with its GPU. Removing Kubernetes itself cannot be undone.
     ///
     /// A manifest does not show who holds the GPU; where Kubernetes was never set up, there is nothing to do.
     ///

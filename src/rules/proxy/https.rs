@@ -9,8 +9,8 @@ const SCHEME: &str = "https";
 rule! {
     /// # Proxy reached by https
     ///
-    /// `https_proxy` names the proxy for calls to `https` addresses; the proxy itself is reached by `http`. IoT Edge's daemon
-    /// and its two runtime modules should have an `http://` URL there.
+    /// `https_proxy` names the proxy for calls to `https` addresses; the proxy itself is reached by `http`. IoT Edge's
+    /// daemon and its two runtime modules should have an `http://` URL there.
     ///
     /// ## Example
     ///

@@ -6,9 +6,9 @@ use crate::target::Platform;
 rule! {
     /// # Protocol that edgeHub no longer inherits
     ///
-    /// On Docker edgeAgent hands its own `UpstreamProtocol` down to every module that has none, edgeHub included. The agent on
-    /// Kubernetes does not: edgeHub then talks AMQP, and where the site lets only the other protocol out, no message
-    /// reaches IoT Hub although edgeAgent does.
+    /// On Docker edgeAgent hands its own `UpstreamProtocol` down to every module that has none, edgeHub included. The
+    /// agent on Kubernetes does not: edgeHub then talks AMQP, and where the site lets only the other protocol out, no
+    /// message reaches IoT Hub although edgeAgent does.
     ///
     /// Where edgeHub has a web proxy, PRX-003 reports the missing protocol.
     ///
@@ -75,7 +75,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     })
 }
 
-/// Whether a value makes a difference: AMQP is what edgeHub talks anyway, and what is no value counts as none (PRX-005).
+/// Whether a value makes a difference: AMQP is what edgeHub talks anyway, and what is no value counts as none
+/// (PRX-005).
 fn matters(value: &str) -> bool {
     has_placeholder(value) || UpstreamProtocol::of(value).is_some_and(|protocol| protocol != UpstreamProtocol::Amqp)
 }

@@ -7,9 +7,9 @@ rule! {
     /// # edgeHub behind a proxy without WebSockets
     ///
     /// A web proxy passes HTTP, and MQTT or AMQP only inside of WebSockets. edgeHub talks AMQP on its own port unless
-    /// `UpstreamProtocol` says otherwise, so behind a proxy it does not reach IoT Hub, unless that proxy lets AMQP through:
-    /// modules show as running and no message arrives. On Docker edgeAgent hands its own `UpstreamProtocol` down to
-    /// edgeHub; on Kubernetes it does not.
+    /// `UpstreamProtocol` says otherwise, so behind a proxy it does not reach IoT Hub, unless that proxy lets AMQP
+    /// through: modules show as running and no message arrives. On Docker edgeAgent hands its own `UpstreamProtocol`
+    /// down to edgeHub; on Kubernetes it does not.
     ///
     /// ## Example
     ///
@@ -36,8 +36,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Safe where nothing is chosen: what edgeAgent has, if that goes through WebSockets, else `AmqpWs`. Asks before it changes `Amqp` or `Mqtt` that somebody wrote, because the proxy may
-    /// let them through.
+    /// Safe where nothing is chosen: what edgeAgent has, if that goes through WebSockets, else `AmqpWs`. Asks before it
+    /// changes `Amqp` or `Mqtt` that somebody wrote, because the proxy may let them through.
     id: "proxy-upstream-protocol",
     codes: &["PRX-003"],
     severity: Severity::Warn,

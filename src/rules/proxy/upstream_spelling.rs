@@ -7,12 +7,12 @@ use crate::target::Platform;
 rule! {
     /// # `UpstreamProtocol` misspelt
     ///
-    /// The variable is called `UpstreamProtocol` and is one of `Amqp`, `AmqpWs`, `Mqtt` and `MqttWs`, in any case. Under
-    /// another name nobody reads it, and another value counts as none: edgeHub and edgeAgent talk AMQP, which the site may
-    /// not let out.
+    /// The variable is called `UpstreamProtocol` and is one of `Amqp`, `AmqpWs`, `Mqtt` and `MqttWs`, in any case.
+    /// Under another name nobody reads it, and another value counts as none: edgeHub and edgeAgent talk AMQP, which the
+    /// site may not let out.
     ///
-    /// A page of the device's own documentation speaks of "Upstream protocol", with a space; IoT Edge's documentation and code
-    /// have one word. With a space Kubernetes refuses the module besides.
+    /// A page of the device's own documentation speaks of "Upstream protocol", with a space; IoT Edge's documentation
+    /// and code have one word. With a space Kubernetes refuses the module besides.
     ///
     /// ## Example
     ///
