@@ -82,6 +82,10 @@ pub enum Need {
     WorkerMemory,
     /// The software of the device.
     Software,
+    /// How long the site is without IoT Hub while it moves.
+    Downtime,
+    /// Whether the VM's IoT Edge daemon gives modules elevated permissions.
+    ElevatedDockerPermissions,
 }
 
 /// What a rule knows besides its subject.
@@ -278,6 +282,14 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
         ),
         Need::WorkerMemory => unless(context.site.worker_memory.is_some(), "the worker VM (site.worker_memory)"),
         Need::Software => unless(context.target.software.is_some(), "the device software (site.software)"),
+        Need::Downtime => unless(
+            context.site.downtime_secs.is_some(),
+            "how long the site is without IoT Hub while it moves (site.downtime_secs)",
+        ),
+        Need::ElevatedDockerPermissions => unless(
+            context.site.elevated_docker_permissions.is_some(),
+            "the setting of the VM's IoT Edge daemon (site.elevated_docker_permissions)",
+        ),
     })
 }
 

@@ -1,10 +1,8 @@
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::{Call, Service, ServiceKind, object_name};
+use crate::kube_model::{Call, Service, declare_port, object_name};
 use crate::manifest::Module;
 use crate::target::Platform;
 
@@ -103,11 +101,5 @@ fn declare(module: Module<'_>, service: &Service<'_>, port: Option<u16>, scheme:
     let Some(port) = port else {
         return Fix::advice(format!("declare the port on which `{id}` listens in its `ExposedPorts`"));
     };
-    let key = format!("{port}/{}", if scheme == Some("udp") { "udp" } else { "tcp" });
-    let fix = if service.kind == ServiceKind::ClusterIp {
-        Fix::safe(format!("declare port {port} of `{id}`"))
-    } else {
-        Fix::ask(format!("declare port {port} of `{id}`, which opens it to the outside too"))
-    };
-    module.set_option(fix, &["ExposedPorts", &key], json!({}))
+    declare_port(module, service, &format!("{port}/{}", if scheme == Some("udp") { "udp" } else { "tcp" }))
 }
