@@ -43,7 +43,12 @@ fn every_statement_is_covered() {
     let covered: BTreeSet<&str> = rules::ALL.iter().flat_map(|rule| rule.seed.iter().copied()).collect();
     let excused: BTreeSet<&str> = NOT_CHECKABLE.iter().map(|(id, _)| *id).collect();
     for id in STATEMENTS {
-        assert!(covered.contains(id) != excused.contains(id), "{id}: covered {}, excused {}", covered.contains(id), excused.contains(id));
+        assert!(
+            covered.contains(id) != excused.contains(id),
+            "{id}: covered {}, excused {}",
+            covered.contains(id),
+            excused.contains(id)
+        );
     }
 }
 
