@@ -1,5 +1,6 @@
 //! Environment variables, from both places where a deployment writes them.
 
+use super::Module;
 use crate::finding::Fix;
 use crate::text::{At, Kind, Path, Span};
 
@@ -106,5 +107,23 @@ impl<'m> EnvVar<'m> {
 
     fn value_at(&self) -> Option<At<'m>> {
         if self.at.kind() == Kind::Object { self.at.get_ignoring_case("value") } else { Some(self.at) }
+    }
+}
+
+impl<'m> Module<'m> {
+    /// The variable `storageFolder`, which tells edgeHub where to keep messages; .NET programs know no case, and of two
+    /// the later wins.
+    pub(crate) fn storage_folder(self) -> Option<EnvVar<'m>> {
+        self.env().into_iter().rfind(|var| var.name.eq_ignore_ascii_case("storageFolder") && !var.value.is_empty())
+    }
+
+    /// Adds to `fix` that the variable `name` is set beside `other`, in the same of the two places.
+    #[must_use]
+    pub(crate) fn set_beside(self, fix: Fix, other: &EnvVar<'m>, name: &str, value: &str) -> Fix {
+        if other.is_in_options() {
+            fix.append(self.option_path(&["Env"]), format!("{name}={value}"))
+        } else {
+            fix.set(self.entry().path().key("env").key(name).key("value"), value)
+        }
     }
 }

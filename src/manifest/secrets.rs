@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Manifest;
+use super::placeholder::starts_with_placeholder;
 use crate::text::{At, Kind, Source, Span};
 
 /// Environment variables whose values are no secret and that rules need (`ARCHITECTURE.md`, secrets), in lower case. A proxy
@@ -53,6 +54,13 @@ impl Manifest {
                 }
             }
         }
+        for entry in self.modules().filter_map(|module| module.option(&["Env"])).flat_map(At::items) {
+            if let Some((name, value)) = value_without_equals(entry)
+                && !OPEN_NAMES.contains(&name.to_ascii_lowercase().as_str())
+            {
+                mask(entry.part(value), if is_secret_name(name) { &[] } else { &shown });
+            }
+        }
         for at in document.nodes().filter(|at| at.kind() == Kind::String && at.opened().id() == at.id()) {
             for secret in secret_parts(at) {
                 mask(at.part(secret), &[]);
@@ -78,6 +86,15 @@ impl Manifest {
 /// Whether a string has something in it that must not be shown, so that no edit may repeat it.
 pub(crate) fn holds_secret(at: At<'_>) -> bool {
     !secret_parts(at).is_empty()
+}
+
+/// Name and value of an entry of `Env` without `=`, as `NAME:value` or with whatever else stands between them: it sets
+/// nothing, but somebody meant it to.
+fn value_without_equals(entry: At<'_>) -> Option<(&str, Range<usize>)> {
+    let text = entry.as_str().filter(|text| !text.contains('=') && !starts_with_placeholder(text))?;
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')))?;
+    let start = end + text[end..].chars().next().map_or(0, char::len_utf8);
+    Some((&text[..end], start..text.len()))
 }
 
 fn is_masked(ranges: &[Range<usize>], keep: &[Range<usize>]) -> bool {
@@ -144,6 +161,15 @@ mod tests {
         assert_eq!(
             out,
             r#"{"Env": ["A=******", "https_proxy=http://*****@proxy:3128", "API_TOKEN=*******"], "HostConfig": {}}"#
+        );
+    }
+
+    #[test]
+    fn entries_without_equals_are_masked_behind_their_name() {
+        let text = r#"{"Env": ["DB:hunter2", "DB_PASSWORD hunter2", "no_proxy:localhost", "DEBUG", "${ALL}"]}"#;
+        assert_eq!(
+            masked(text),
+            r#"{"Env": ["DB:*******", "DB_PASSWORD *******", "no_proxy:localhost", "DEBUG", "${ALL}"]}"#
         );
     }
 

@@ -284,8 +284,9 @@ fn regions(judged: &Judged, document: &Document, place: &Place, label: &str) -> 
 
 /// The fix as bytes of the file; none where it cannot be made in the file itself, as in createOptions in a string.
 fn fix(judged: &Judged, fix: &finding::Fix) -> Option<Fix> {
-    let source = judged.manifest()?.document().source();
-    let replacements = replacements(source, &fix.edits).ok().filter(|all| !all.is_empty())?;
+    let document = judged.manifest()?.document();
+    let source = document.source();
+    let replacements = replacements(document, &fix.edits).ok().filter(|all| !all.is_empty())?;
     let replacements = replacements.into_iter().map(|replacement| Replacement {
         inserted_content: (!replacement.with.is_empty())
             .then(|| ArtifactContent { text: Some(replacement.with), ..ArtifactContent::default() }),

@@ -29,6 +29,10 @@ pub struct Site {
     pub worker_memory: Option<Quantity>,
     /// Processors of the worker VM, a Kubernetes quantity: `3`, `3500m`.
     pub worker_cpus: Option<Quantity>,
+    /// How long the site is without IoT Hub while it moves, in seconds: what edgeHub has to keep for that long.
+    pub downtime_secs: Option<u32>,
+    /// `allow_elevated_docker_permissions` of the IoT Edge daemon in the Ubuntu VM; its own default is true.
+    pub elevated_docker_permissions: Option<bool>,
 }
 
 /// A Kubernetes quantity as it was written, known to be one.
@@ -100,8 +104,11 @@ impl Site {
             "software" => self.software = Some(parsed(key, value)?),
             "worker_memory" => self.worker_memory = Some(parsed(key, value)?),
             "worker_cpus" => self.worker_cpus = Some(parsed(key, value)?),
+            "downtime_secs" => self.downtime_secs = Some(parsed(key, value)?),
+            "elevated_docker_permissions" => self.elevated_docker_permissions = Some(parsed(key, value)?),
             other => {
-                let known = "shares, share_paths, gpus, external_ips, software, worker_memory and worker_cpus";
+                let known = "shares, share_paths, gpus, external_ips, software, worker_memory, worker_cpus, \
+                             downtime_secs and elevated_docker_permissions";
                 return Err(refused(other, &format!("unknown; there are {known}")));
             }
         }
@@ -128,12 +135,22 @@ mod tests {
     #[test]
     fn assignments_set_facts() {
         let mut site = Site::default();
-        for assignment in ["shares=in, out", "gpus=2", "software=2103", "worker_memory=8Gi", "share_paths=in:/mnt/in"] {
+        for assignment in [
+            "shares=in, out",
+            "gpus=2",
+            "software=2103",
+            "worker_memory=8Gi",
+            "share_paths=in:/mnt/in",
+            "downtime_secs=14400",
+            "elevated_docker_permissions=false",
+        ] {
             site.set(assignment).unwrap();
         }
         assert_eq!(site.shares.unwrap().len(), 2);
         assert_eq!(site.share_paths.unwrap()["in"], "/mnt/in");
         assert_eq!(site.worker_memory.unwrap().thousandths(), 8 * 1024 * 1024 * 1024 * 1000);
+        assert_eq!(site.downtime_secs, Some(14400));
+        assert_eq!(site.elevated_docker_permissions, Some(false));
     }
 
     #[test]
@@ -143,6 +160,8 @@ mod tests {
             ("gpus=many", "site.gpus: `many`: invalid digit"),
             ("gpus", "expected KEY=VALUE"),
             ("software=21", "yymm"),
+            ("downtime_secs=4h", "site.downtime_secs: `4h`: invalid digit"),
+            ("elevated_docker_permissions=no", "not `true` or `false`"),
             ("worker_memory=8GB", "no quantity"),
             ("share_paths=in", "expected SHARE:PATH"),
         ] {

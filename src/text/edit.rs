@@ -102,21 +102,91 @@ pub struct Replacement {
 /// # Errors
 /// An edit does not fit, or two of them meet. Nothing is applied then.
 pub fn apply(source: &Source, edits: &[Edit]) -> Result<String, EditError> {
-    concrete(source, edits).map(|(text, _)| text)
+    let document = Document::parse(source.clone())?;
+    let mut text = source.text().to_owned();
+    for replacement in replacements(&document, edits)?.into_iter().rev() {
+        text.replace_range(replacement.range, &replacement.with);
+    }
+    Document::parse(Source::new(source.name(), text.as_str()))?;
+    Ok(text)
 }
 
-/// The bytes of `source` that [`apply`] changes, in order and apart from each other. What they put in is what the edits
+/// The bytes of the file that [`apply`] changes, in order and apart from each other. What they put in is what the edits
 /// say, never text of the file that stays.
 ///
 /// # Errors
-/// As for [`apply`].
-pub fn replacements(source: &Source, edits: &[Edit]) -> Result<Vec<Replacement>, EditError> {
-    concrete(source, edits).map(|(_, replacements)| replacements)
+/// An edit does not fit or works inside of a string, or two of them meet.
+pub fn replacements(document: &Document, edits: &[Edit]) -> Result<Vec<Replacement>, EditError> {
+    conflicts(edits)?;
+    let mut holders = Vec::new();
+    for edit in edits {
+        let holder = holder(document, edit.path());
+        holders.push(holder.ok_or_else(|| EditError::NoSuchPlace { path: edit.path().clone() })?);
+    }
+    // Only the smallest part around all edits is read again after each, not the file.
+    let Some(mut part) = holders.into_iter().reduce(common_holder) else { return Ok(Vec::new()) };
+    let layout = Layout::of(document);
+    loop {
+        match (in_part(part, edits, &layout), part.parent()) {
+            (made, None) => return made.map(|(_, replacements)| replacements),
+            // What is empty now goes itself, with what is around it.
+            (Ok((text, replacements)), Some(_)) if !["{}", "[]"].contains(&text.trim()) => return Ok(replacements),
+            (_, Some(around)) => part = around,
+        }
+    }
 }
 
-fn concrete(source: &Source, edits: &[Edit]) -> Result<(String, Vec<Replacement>), EditError> {
-    conflicts(edits)?;
-    // Whatever takes away comes last and from the end, so that every path still means what it meant.
+/// The object or array in the file in which an edit at `path` works; none where the way leads into a string.
+fn holder<'d>(document: &'d Document, path: &Path) -> Option<At<'d>> {
+    let (_, way) = path.steps().split_last().unwrap_or((&Step::Index(0), &[]));
+    let mut at = document.root();
+    for step in way {
+        let next = match step {
+            Step::Key(key) => at.get(key),
+            Step::Index(index) => at.item(*index),
+        };
+        match next {
+            Some(next) if matches!(next.kind(), Kind::Object | Kind::Array) => at = next,
+            Some(_) => return None,
+            None => break,
+        }
+    }
+    Some(at)
+}
+
+fn common_holder<'d>(a: At<'d>, b: At<'d>) -> At<'d> {
+    let mut around = Some(a);
+    while let Some(at) = around {
+        if b.path().below(&at.path()).is_some() {
+            return at;
+        }
+        around = at.parent();
+    }
+    a.document().root()
+}
+
+/// `edits` made in the text of `part`, after the blanks of its first line, and as replacements of bytes of the file.
+fn in_part(part: At<'_>, edits: &[Edit], layout: &Layout) -> Result<(String, Vec<Replacement>), EditError> {
+    let document = part.document();
+    let own = range(document, part.span());
+    let base = part.path();
+    let name = document.source().name();
+    let mut text = indent_of(document, own.start) + part.raw();
+    let start = own.end - text.len();
+    let edits: Vec<Edit> = edits.iter().filter_map(|edit| edit.below(&base)).collect();
+    let mut done = Vec::new();
+    for edit in in_order(&edits) {
+        let document = Document::parse(Source::new(name, text.as_str()))?;
+        let next = splice(&document, edit, layout)?;
+        text.replace_range(next.range.clone(), &next.with);
+        done = composed(done, next);
+    }
+    let in_file = |r: Replacement| Replacement { range: start + r.range.start..start + r.range.end, ..r };
+    Ok((text, done.into_iter().map(in_file).collect()))
+}
+
+/// Whatever takes away comes last and from the end, so that every path still means what it meant.
+fn in_order(edits: &[Edit]) -> Vec<&Edit> {
     let (mut removals, mut order): (Vec<&Edit>, Vec<&Edit>) =
         edits.iter().partition(|edit| matches!(edit, Edit::Remove { .. }));
     removals.sort_by(|a, b| compare(b.path(), a.path()));
@@ -126,16 +196,32 @@ fn concrete(source: &Source, edits: &[Edit]) -> Result<(String, Vec<Replacement>
         _ => std::cmp::Reverse(0),
     });
     order.extend(removals);
-    let mut text = source.text().to_owned();
-    let mut done = Vec::new();
-    for edit in order {
-        let document = Document::parse(Source::new(source.name(), text.as_str()))?;
-        let next = splice(&document, edit)?;
-        text.replace_range(next.range.clone(), &next.with);
-        done = composed(done, next);
+    order
+}
+
+/// How a document is laid out.
+struct Layout {
+    one_line: bool,
+    /// One level of indentation.
+    unit: String,
+    newline: &'static str,
+}
+
+impl Layout {
+    fn of(document: &Document) -> Self {
+        let text = document.source().text();
+        let newline = text.find('\n').map_or("", |at| &text[at.saturating_sub(1)..at]);
+        Self {
+            one_line: !text.trim().contains('\n'),
+            unit: unit(document),
+            newline: if newline == "\r" { "\r\n" } else { "\n" },
+        }
     }
-    Document::parse(Source::new(source.name(), text.as_str()))?;
-    Ok((text, done))
+
+    /// `value` as the rest of the document is laid out, after the first line indented by `indent`.
+    fn written(&self, value: &Value, indent: &str) -> String {
+        if self.one_line { inline(value) } else { by_hand(value, indent, &self.unit) }
+    }
 }
 
 /// `done`, replacements of a source, and then `next`, one of the text that they make, as replacements of the source.
@@ -233,14 +319,14 @@ fn compare(a: &Path, b: &Path) -> std::cmp::Ordering {
     a.steps().iter().map(rank).cmp(b.steps().iter().map(rank))
 }
 
-fn splice(document: &Document, edit: &Edit) -> Result<Replacement, EditError> {
+fn splice(document: &Document, edit: &Edit, layout: &Layout) -> Result<Replacement, EditError> {
     let nowhere = || EditError::NoSuchPlace { path: edit.path().clone() };
     match edit {
-        Edit::Set { path, value } => set(document, path, value).ok_or_else(nowhere),
+        Edit::Set { path, value } => set(document, path, value, layout).ok_or_else(nowhere),
         Edit::Append { path, value } => match document.find(path) {
-            Some(array) if array.kind() == Kind::Array => Ok(insert(document, array, None, value)),
+            Some(array) if array.kind() == Kind::Array => Ok(insert(document, array, None, value, layout)),
             Some(_) => Err(nowhere()),
-            None => set(document, path, &Value::from(vec![value.clone()])).ok_or_else(nowhere),
+            None => set(document, path, &Value::from(vec![value.clone()]), layout).ok_or_else(nowhere),
         },
         Edit::Remove { path } => Ok(remove(document, document.find(path).ok_or_else(nowhere)?)),
         Edit::Replace { path, range: part, with } => {
@@ -257,10 +343,10 @@ fn splice(document: &Document, edit: &Edit) -> Result<Replacement, EditError> {
     }
 }
 
-fn set(document: &Document, path: &Path, value: &Value) -> Option<Replacement> {
+fn set(document: &Document, path: &Path, value: &Value, layout: &Layout) -> Option<Replacement> {
     if let Some(at) = document.find(path) {
         let indent = indent_of(document, range(document, at.span()).start);
-        let text = written(document, value, &indent);
+        let text = layout.written(value, &indent);
         return Some(replace(range(document, at.span()), &text));
     }
     // The deepest value that is there must be an object; what is missing below it is made in one go.
@@ -273,28 +359,28 @@ fn set(document: &Document, path: &Path, value: &Value) -> Option<Replacement> {
         Step::Index(0) => Some(Value::Array(vec![value])),
         Step::Index(_) => None,
     })?;
-    (parent.kind() == Kind::Object).then(|| insert(document, parent, Some(key), &value))
+    (parent.kind() == Kind::Object).then(|| insert(document, parent, Some(key), &value, layout))
 }
 
 /// Adds a member or an element after the last one, laid out like it.
-fn insert(document: &Document, parent: At<'_>, key: Option<&str>, value: &Value) -> Replacement {
+fn insert(document: &Document, parent: At<'_>, key: Option<&str>, value: &Value, layout: &Layout) -> Replacement {
     let text = document.source().text();
     let whole = range(document, parent.span());
     let last = if parent.kind() == Kind::Array { parent.items().next_back() } else { parent.members().next_back() };
     let label = key.map(|key| format!("{}: ", quoted(key))).unwrap_or_default();
     let Some(last) = last else {
-        let value = written(document, value, &indent_of(document, whole.start));
+        let value = layout.written(value, &indent_of(document, whole.start));
         let filled = if key.is_some() { format!("{{ {label}{value} }}") } else { format!("[{value}]") };
         return replace(whole, &filled);
     };
     let last = range(document, last.member_span());
     let indent = indent_of(document, last.start);
     let own_line = text[whole.start..last.start].contains('\n');
-    let value = written(document, value, &indent);
+    let value = layout.written(value, &indent);
     let after_comma = text[last.end..whole.end].trim_start().starts_with(',');
     let at = if after_comma { last.end + text[last.end..].find(',').map_or(0, |i| i + 1) } else { last.end };
     let comma = if after_comma { "" } else { "," };
-    let gap = if own_line { format!("{}{indent}", newline(text)) } else { " ".to_owned() };
+    let gap = if own_line { format!("{}{indent}", layout.newline) } else { " ".to_owned() };
     replace(at..at, &format!("{comma}{gap}{label}{value}"))
 }
 
@@ -328,12 +414,6 @@ fn replace(range: Range<usize>, with: &str) -> Replacement {
     Replacement { range, with: with.to_owned() }
 }
 
-/// `value` as the rest of the document is laid out, after the first line indented by `indent`.
-fn written(document: &Document, value: &Value, indent: &str) -> String {
-    let one_line = !document.source().text().trim().contains('\n');
-    if one_line { inline(value) } else { by_hand(value, indent, &unit(document)) }
-}
-
 /// The blanks at the start of the line of `offset`.
 fn indent_of(document: &Document, offset: usize) -> String {
     let text = document.source().text();
@@ -349,10 +429,6 @@ fn unit(document: &Document) -> String {
     let outer = indent_of(document, whole.end.saturating_sub(1));
     let unit = inner.strip_prefix(&outer).unwrap_or_default();
     if unit.is_empty() { "  ".to_owned() } else { unit.to_owned() }
-}
-
-fn newline(text: &str) -> &'static str {
-    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 #[cfg(test)]
@@ -371,7 +447,7 @@ mod tests {
         let source = Source::new("t", text);
         let edited = apply(&source, edits).unwrap();
         let mut by_bytes = text.to_owned();
-        for replacement in replacements(&source, edits).unwrap().into_iter().rev() {
+        for replacement in replacements(&Document::parse(source).unwrap(), edits).unwrap().into_iter().rev() {
             by_bytes.replace_range(replacement.range, &replacement.with);
         }
         assert_eq!(by_bytes, edited);
@@ -387,7 +463,7 @@ mod tests {
             Edit::Append { path: path("HostConfig/Mounts"), value: json!(1) },
             Edit::Append { path: path("Env"), value: json!("X=1") },
         ];
-        let found = replacements(&source, &edits).unwrap();
+        let found = replacements(&Document::parse(source.clone()).unwrap(), &edits).unwrap();
         let found: Vec<_> = found.iter().map(|r| (&source.text()[r.range.clone()], r.with.as_str())).collect();
         assert_eq!(found, [(r#""Binds": ["/a:/b"]"#, r#""Mounts": [1]"#), ("", r#", "X=1""#)]);
         edited(source.text(), &edits);
