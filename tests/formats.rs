@@ -13,6 +13,7 @@ use edgeshift::manifest::Manifest;
 use edgeshift::output::{CheckResult, Judged, JudgedSettings, Reason, Rejected};
 use edgeshift::output::{github, json, junit, markdown, sarif, text};
 use edgeshift::report::{Outcome, Report, Status};
+use edgeshift::rules;
 use edgeshift::settings::Settings;
 use edgeshift::text::{Source, apply};
 use edgeshift::verbs::check;
@@ -391,4 +392,34 @@ fn no_format_shows_a_secret() {
     for (format, report) in in_every_format(&result) {
         assert!(!report.contains("hidden-"), "{format}:\n{report}");
     }
+}
+
+#[test]
+fn what_is_masked_in_a_fixture_is_in_no_format() {
+    let (mut hidden, mut open, mut judged_all) = (BTreeSet::new(), String::new(), Vec::new());
+    for (name, text, settings) in fixtures() {
+        let judged = judged(&name, &text, &settings);
+        let findings = judged.report.findings().map(|(_, finding)| finding);
+        let spans = findings.flat_map(|f| f.at.into_iter().chain(f.related.iter().map(|related| related.at)));
+        let masked = judged.manifest().unwrap().masked(&spans.collect::<Vec<_>>()).text().to_owned();
+        hidden.extend(stretches(&text, &masked));
+        open.push_str(&masked);
+        judged_all.push(judged);
+    }
+    // What a page of a rule says, or some file in the open, is no secret.
+    open.extend(rules::ALL.iter().map(|rule| rule.page));
+    hidden.retain(|part| !open.contains(part));
+    assert!(hidden.len() > 30, "{hidden:?}");
+    for (format, report) in in_every_format(&result(judged_all)) {
+        for part in &hidden {
+            assert!(!report.contains(part), "{format} shows `{part}`");
+        }
+    }
+}
+
+/// The stretches of `text` that `masked` hides, long enough to be told from other text.
+fn stretches(text: &str, masked: &str) -> Vec<String> {
+    let hidden: Vec<u8> = text.bytes().zip(masked.bytes()).map(|(a, b)| if a == b { 0 } else { a }).collect();
+    let parts = hidden.split(|byte| *byte == 0).filter(|part| part.len() > 5);
+    parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
