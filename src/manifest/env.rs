@@ -99,12 +99,6 @@ impl<'m> EnvVar<'m> {
         (name == "https_proxy" || name == "http_proxy") && !self.value.trim().is_empty()
     }
 
-    /// The value, where it is written as a number or boolean.
-    pub(super) fn bare_value(&self) -> Option<At<'m>> {
-        let at = self.value_start.is_none().then(|| self.value_at()).flatten();
-        at.filter(|at| matches!(at.kind(), Kind::Number | Kind::Bool(_)))
-    }
-
     fn value_at(&self) -> Option<At<'m>> {
         if self.at.kind() == Kind::Object { self.at.get_ignoring_case("value") } else { Some(self.at) }
     }

@@ -224,7 +224,7 @@ impl Document {
         }
         let scan = scan(&text);
         if scan.depth > MAX_DEPTH {
-            return Err(Box::new(syntax::too_deep(&scan, MAX_DEPTH, &places)));
+            return Err(Box::new(syntax::too_deep(&text, &scan, MAX_DEPTH, &places)));
         }
         let readable = readable(&text, &scan);
         let parsed = parse_to_ast(&readable, &collect_options(), &parse_options(layer > 0))
