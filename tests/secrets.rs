@@ -3,11 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::fmt::Write;
-
 use edgeshift::evidence::Snapshot;
 use edgeshift::manifest::Manifest;
-use edgeshift::output::{CheckResult, Judged, Reason, Rejected, json, text};
+use edgeshift::output::{CheckResult, Judged, Reason, Rejected, github, json, junit, markdown, sarif, text};
 use edgeshift::report::Status;
 use edgeshift::settings::Settings;
 use edgeshift::text::Source;
@@ -76,7 +74,9 @@ fn outputs(result: &CheckResult) -> String {
             out.push_str(&text::rejected(rejected, text::Style { colour, width: 240 }));
         }
     }
-    let _ = write!(out, "{}", json::check(result));
+    for format in [json::check, sarif::check, junit::check, github::check, markdown::check] {
+        out.push_str(&format(result));
+    }
     out
 }
 
