@@ -46,9 +46,9 @@ fn inputs() -> Vec<Input> {
 
 fn largest(folder: &str) -> Input {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let texts = files.filter(|path| path.extension().is_some_and(|end| end == "json")).map(|path| {
-        std::fs::read_to_string(path).unwrap()
-    });
+    let texts = files
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .map(|path| std::fs::read_to_string(path).unwrap());
     let readable = texts.filter(|text| serde_json::from_str::<Value>(text).is_ok());
     Input { name: "largest real".to_owned(), text: readable.max_by_key(String::len).unwrap() }
 }

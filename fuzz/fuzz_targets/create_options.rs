@@ -25,7 +25,8 @@ fuzz_target!(|input: (&str, u8)| {
         "one": { "settings": Value::Object(settings) },
         "two": { "settings": { "image": "i", "createOptions": options } },
     } } } } });
-    let manifest = Manifest::read(&Source::new("fuzz", deployment.to_string())).expect("the deployment around is sound");
+    let manifest =
+        Manifest::read(&Source::new("fuzz", deployment.to_string())).expect("the deployment around is sound");
     let snapshot = Snapshot::of_manifest(manifest, jiff::Timestamp::UNIX_EPOCH);
     let report = check(&snapshot, &Settings::default());
     for evaluation in &report.evaluations {

@@ -22,7 +22,8 @@ fuzz_target!(|input: (&str, &str)| {
             "settings": { "image": "i", "createOptions": { "Cmd": [host, format!("a:{key}")] } },
         },
     } } } } });
-    let manifest = Manifest::read(&Source::new("fuzz", deployment.to_string())).expect("the deployment around is sound");
+    let manifest =
+        Manifest::read(&Source::new("fuzz", deployment.to_string())).expect("the deployment around is sound");
     let mut settings = Settings::default();
     settings.site.external_ips = Some(0);
     let report = check(&Snapshot::of_manifest(manifest, jiff::Timestamp::UNIX_EPOCH), &settings);

@@ -19,7 +19,8 @@ fuzz_target!(|input: (&str, &str)| {
             format!("properties.desired.routes.{name}"): route,
         },
     } });
-    let manifest = Manifest::read(&Source::new("fuzz", deployment.to_string())).expect("the deployment around is sound");
+    let manifest =
+        Manifest::read(&Source::new("fuzz", deployment.to_string())).expect("the deployment around is sound");
     let report = check(&Snapshot::of_manifest(manifest, jiff::Timestamp::UNIX_EPOCH), &Settings::default());
     for evaluation in &report.evaluations {
         assert!(!matches!(evaluation.outcome, Outcome::Broken(_)), "{}: {:?}", evaluation.rule, evaluation.outcome);

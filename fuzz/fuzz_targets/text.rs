@@ -19,7 +19,8 @@ fuzz_target!(|text: &str| {
                     at.part(0..text.len());
                 }
             }
-            let again = Document::parse(Source::new("again", compact(document.root()))).expect("what is written is JSON");
+            let again =
+                Document::parse(Source::new("again", compact(document.root()))).expect("what is written is JSON");
             assert_eq!(compact(again.root()), compact(document.root()));
         }
     }
