@@ -7,6 +7,7 @@ mod docker_keys;
 mod env;
 mod extensions;
 mod host_path;
+mod image;
 mod options;
 mod placeholder;
 mod secrets;
@@ -23,6 +24,7 @@ pub use env::EnvVar;
 pub use extensions::PodVolume;
 pub(crate) use extensions::{FPGA, GPU};
 pub use host_path::HostPath;
+pub use image::Image;
 pub use options::Options;
 pub(crate) use placeholder::has_placeholder;
 pub(crate) use secrets::holds_secret;
@@ -260,9 +262,10 @@ impl<'m> Module<'m> {
         own.into_iter().flat_map(At::members).filter(desired)
     }
 
-    /// `settings.image`.
-    pub fn image(self) -> Option<At<'m>> {
-        self.entry().get("settings")?.get("image")
+    /// Whether it is not to run: such a module has no pod, and holds nothing.
+    pub fn is_stopped(self) -> bool {
+        let status = self.entry().get("status").and_then(At::as_str);
+        status.is_some_and(|status| status.eq_ignore_ascii_case("stopped"))
     }
 
     /// `HostConfig.Binds`, taken apart.

@@ -29,6 +29,50 @@ pub struct Site {
     pub worker_memory: Option<Quantity>,
     /// Processors of the worker VM, a Kubernetes quantity: `3`, `3500m`.
     pub worker_cpus: Option<Quantity>,
+    /// The version of CUDA up to which the driver of the GPUs goes, as `nvidia-smi` shows it: `11.2`.
+    pub cuda: Option<Cuda>,
+}
+
+/// A version of CUDA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Cuda {
+    major: u16,
+    minor: u16,
+}
+
+impl fmt::Display for Cuda {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Cuda {
+    type Err = String;
+
+    /// Major and minor number; what comes behind them (`11.4.0`) doesn't matter.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut numbers = text.split('.').map(|number| number.parse().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(major), Some(minor)) => Ok(Self { major, minor }),
+            _ => Err(format!("`{text}` is no version of CUDA, expected for instance 11.2")),
+        }
+    }
+}
+
+impl TryFrom<String> for Cuda {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Cuda> for String {
+    fn from(cuda: Cuda) -> Self {
+        cuda.to_string()
+    }
 }
 
 /// A Kubernetes quantity as it was written, known to be one.
@@ -100,8 +144,9 @@ impl Site {
             "software" => self.software = Some(parsed(key, value)?),
             "worker_memory" => self.worker_memory = Some(parsed(key, value)?),
             "worker_cpus" => self.worker_cpus = Some(parsed(key, value)?),
+            "cuda" => self.cuda = Some(parsed(key, value)?),
             other => {
-                let known = "shares, share_paths, gpus, external_ips, software, worker_memory and worker_cpus";
+                let known = "shares, share_paths, gpus, external_ips, software, worker_memory, worker_cpus and cuda";
                 return Err(refused(other, &format!("unknown; there are {known}")));
             }
         }
@@ -128,11 +173,14 @@ mod tests {
     #[test]
     fn assignments_set_facts() {
         let mut site = Site::default();
-        for assignment in ["shares=in, out", "gpus=2", "software=2103", "worker_memory=8Gi", "share_paths=in:/mnt/in"] {
+        for assignment in
+            ["shares=in, out", "gpus=2", "software=2103", "worker_memory=8Gi", "share_paths=in:/mnt/in", "cuda=11.2"]
+        {
             site.set(assignment).unwrap();
         }
         assert_eq!(site.shares.unwrap().len(), 2);
         assert_eq!(site.share_paths.unwrap()["in"], "/mnt/in");
+        assert!(site.cuda.unwrap() > "10.2".parse().unwrap() && site.cuda < "11.10.1".parse().ok());
         assert_eq!(site.worker_memory.unwrap().thousandths(), 8 * 1024 * 1024 * 1024 * 1000);
     }
 
@@ -144,6 +192,7 @@ mod tests {
             ("gpus", "expected KEY=VALUE"),
             ("software=21", "yymm"),
             ("worker_memory=8GB", "no quantity"),
+            ("cuda=11", "no version of CUDA"),
             ("share_paths=in", "expected SHARE:PATH"),
         ] {
             let error = Site::default().set(assignment).unwrap_err().to_string();

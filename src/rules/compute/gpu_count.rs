@@ -87,8 +87,7 @@ struct Holder<'m> {
 
 impl<'m> Holder<'m> {
     fn read(module: Module<'m>) -> Option<Self> {
-        let stopped = module.entry().get("status").and_then(At::as_str) == Some("stopped");
-        let at = module.limit(GPU).filter(|_| !stopped)?;
+        let at = module.limit(GPU).filter(|_| !module.is_stopped())?;
         let count = at.as_i64().filter(|count| *count > 0)?;
         Some(Self { module, at, count })
     }
