@@ -44,6 +44,16 @@ registry! {
         docker_socket
         untranslated_mount
         duplicate_target
+        share_modes
+        share_name
+        volume_name
+        reserved_volume
+        volume_collision
+        database
+        volume_group
+        share_address
+        bind_target
+        windows_path
     }
 
     network {
