@@ -72,6 +72,12 @@ impl<'m> Image<'m> {
         self.at.part(self.tag.clone().unwrap_or(0..self.text.len()))
     }
 
+    /// The bytes of `range` of the tag.
+    pub fn tag_part(&self, range: Range<usize>) -> Span {
+        let start = self.tag.as_ref().map_or(0, |tag| tag.start);
+        self.at.part(start + range.start..start + range.end)
+    }
+
     /// Whether it is named by its digest, which never means another image.
     pub fn has_digest(&self) -> bool {
         self.has_digest

@@ -11,6 +11,7 @@ mod image;
 mod options;
 mod placeholder;
 mod secrets;
+mod visible_devices;
 
 use std::collections::BTreeSet;
 
@@ -28,6 +29,7 @@ pub use image::Image;
 pub use options::Options;
 pub(crate) use placeholder::has_placeholder;
 pub(crate) use secrets::holds_secret;
+pub use visible_devices::VisibleDevices;
 
 use crate::finding::Fix;
 use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};

@@ -77,6 +77,13 @@ registry! {
         gpu_request
         gpu_count
         device
+        shared_gpu
+        gpu_twice
+        gpu_index
+        mps
+        fpga_model
+        cuda_version
+        own_gpu
     }
 
     resources {
