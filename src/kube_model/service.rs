@@ -90,6 +90,13 @@ impl<'m> Service<'m> {
     }
 }
 
+/// Whether a key of `k8s-experimental` means the Service options, spelled right or not: the same letters, whatever stands
+/// between them, singular or plural.
+pub(crate) fn means_service_options(key: &str) -> bool {
+    let letters: String = key.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
+    letters == "serviceoptions" || letters == "serviceoption"
+}
+
 /// `serviceOptions.type` where it is one; else the cluster's own without `PortBindings`, and the device's default with
 /// them, which is a load balancer (ASE-PS, ASE-TS; the agent's own default, `ClusterIP`, is overridden there).
 fn kind(module: Module<'_>) -> ServiceKind {

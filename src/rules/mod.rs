@@ -91,6 +91,12 @@ registry! {
         no_limits
         shared_memory
         ipc_mode
+        pid_mode
+        quantity
+        extension_key
+        worker_vm
+        extensions_off
+        extensions_ignored
     }
 
     proxy {
@@ -102,6 +108,20 @@ registry! {
     lifecycle {
         recreate
         restart_policy
+        strategy
+        startup_order
+        stopped
+    }
+
+    image {
+        pull_policy
+        latest
+        edge_agent
+        platform
+        edge_registry
+        credentials
+        node
+        workload_socket
     }
 
     naming {
