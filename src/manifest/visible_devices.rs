@@ -52,7 +52,6 @@ impl<'m> Module<'m> {
 #[cfg(test)]
 mod tests {
     use super::super::Manifest;
-    use super::*;
     use crate::text::Source;
 
     #[test]

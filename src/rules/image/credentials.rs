@@ -12,7 +12,7 @@ rule! {
     /// private registry refuses: the module stays in `ImagePullBackOff` (IoT Hub shows `backoff`).
     ///
     /// Only Azure's registries (`*.azurecr.io`) are looked at, which are private unless somebody opens them; whether others want
-    /// credentials, a manifest doesn't say. Where an address is a placeholder, it may be any registry. Layered deployments
+    /// credentials, a manifest doesn't say. Where an address is blank or a placeholder, it may be any registry. Layered deployments
     /// have their credentials below.
     ///
     /// ## Example
@@ -56,8 +56,13 @@ fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
     let credentials = settings.and_then(|settings| settings.get("registryCredentials"));
     let entries = credentials.into_iter().flat_map(At::members);
     let addresses: Vec<At<'_>> = entries.filter_map(|entry| entry.get("address")).collect();
-    // What hides the whole section, or an address, may be any registry.
-    let hidden = |at: At<'_>| at.as_str().is_some_and(has_placeholder);
+    // What hides the whole section, or an address, may be any registry; so may a text that asks for one.
+    let hidden = |at: At<'_>| {
+        at.as_str().is_some_and(|text| {
+            let text = text.trim();
+            text.is_empty() || text.contains(char::is_whitespace) || has_placeholder(text)
+        })
+    };
     let unclear = credentials.is_some_and(hidden) || addresses.iter().copied().any(hidden);
     let mut judged: Vec<&str> = Vec::new();
     let images: Vec<(Module<'_>, Image<'_>)> =

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{EnvVar, Manifest};
+use crate::manifest::{EnvVar, Manifest, Module};
 use crate::target::Platform;
 
 /// The two switches, both of which must be on.
@@ -51,7 +51,7 @@ rule! {
 fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
     let used: Vec<_> = manifest.modules().filter_map(|module| module.option(&["k8s-experimental"])).collect();
     let Some(first) = used.first() else { return Verdict::NotApplicable };
-    let switches = manifest.module("edgeAgent").into_iter().flat_map(|agent| agent.env());
+    let switches = manifest.module("edgeAgent").into_iter().flat_map(Module::env);
     let off = switches.filter(is_off).map(|switch| {
         let (path, value) = switch.with_value("true");
         Finding::new(Severity::Silent, format!("`{}` switches `k8s-experimental` off", switch.name))

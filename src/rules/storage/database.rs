@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::{object_name, volume};
-use crate::manifest::{CREATE_OPTIONS, Module, Mount};
+use crate::manifest::{CREATE_OPTIONS, Image, Module, Mount};
 use crate::target::Platform;
 use crate::text::At;
 
@@ -43,7 +43,7 @@ rule! {
     /// # Database on a share
     ///
     /// A share is reached over SMB or NFS, and its volume does not behave like a POSIX file system. Databases count on that for
-    /// locks and for what they have written; the device's own MySQL example says that it does not work on an NFS share.
+    /// locks and for what they have written; the device's own example with `MySQL` says that it does not work on an NFS share.
     /// For such programs the device has the storage class `ase-node-local`, a disk of the node for one writer.
     ///
     /// A database is told by the name of its image, or by the directory in which it usually keeps its data.
@@ -84,7 +84,7 @@ rule! {
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let image = module.image();
-    let database = image.iter().flat_map(|image| image.segments()).find(|name| IMAGES.contains(name));
+    let database = image.iter().flat_map(Image::segments).find(|name| IMAGES.contains(name));
     let volumes = module.mounts().into_iter().filter(|mount| mount.is("volume"));
     Verdict::each(volumes, |mount| {
         let (source, target) = (mount.source?, mount.target.and_then(At::as_str)?);

@@ -1,4 +1,3 @@
-use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use crate::engine::{Check, Context, Need, Verdict};
@@ -67,7 +66,7 @@ fn shares_by_address(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
     while let Some(length) = text[from..].find(|c: char| c.is_ascii_digit()) {
         let start = from + length;
         let end = text[start..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(text.len(), |i| start + i);
-        if text[start..end].parse::<Ipv4Addr>().is_ok()
+        if is_address(&text[start..end])
             && let Some(share) = share_around(text, start..end)
         {
             found.push((start..end, share));
@@ -75,6 +74,12 @@ fn shares_by_address(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
         from = end;
     }
     found
+}
+
+/// Whether digits and dots are an address: four numbers of a byte each.
+fn is_address(text: &str) -> bool {
+    let numbers = text.split('.').map(|number| number.parse::<u8>().ok());
+    numbers.collect::<Option<Vec<u8>>>().is_some_and(|numbers| numbers.len() == 4)
 }
 
 /// The bytes that make a share of the address `host`: `//host/`, `\\host\`, `smb://host` or `host:/`.
