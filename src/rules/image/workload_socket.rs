@@ -52,7 +52,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
             SOCKETS.iter().find_map(|socket| Some((socket, argument.text.find(socket)? + socket.len())))?;
         // The path or URL around it: from the last blank or `=` before.
         let before = &argument.text[..end - socket.len()];
-        let start = before.rfind(|c: char| c.is_whitespace() || "=,;\"'".contains(c)).map_or(0, |i| i + 1);
+        let start = before.trim_end_matches(|c: char| !c.is_whitespace() && !"=,;\"'".contains(c)).len();
         Some(
             Finding::new(Severity::Block, "the module is told where the socket of IoT Edge is")
                 .at(argument.part(start..end), "no such socket on Kubernetes")
