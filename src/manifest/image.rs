@@ -83,15 +83,15 @@ impl<'m> Image<'m> {
         self.has_digest
     }
 
-    /// Whether a placeholder stands where the name is, so that it may hide a tag too: `${MODULES.scorer}`. `#` and `$` are
-    /// marks of tools that we don't know.
+    /// Whether a placeholder stands where the name is, so that it may hide a tag too: `${MODULES.scorer}`. `#` and `$`
+    /// are marks of tools that we don't know.
     pub fn is_hidden(&self) -> bool {
         let name = &self.text[self.name..self.end];
         has_placeholder(name) || name.contains(['#', '$'])
     }
 
-    /// The words of path and tag, split at everything that is no letter or digit, in lower case, each with its bytes in the
-    /// text. Words inside of placeholders count: `${MODULES.scorer.arm32v7}` chooses a platform.
+    /// The words of path and tag, split at everything that is no letter or digit, in lower case, each with its bytes in
+    /// the text. Words inside of placeholders count: `${MODULES.scorer.arm32v7}` chooses a platform.
     pub fn words(&self) -> Vec<(String, Range<usize>)> {
         let mut words = Vec::new();
         let mut start = self.path;

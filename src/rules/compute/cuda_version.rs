@@ -8,12 +8,12 @@ use crate::text::Span;
 rule! {
     /// # Image for a newer CUDA than the driver's
     ///
-    /// The driver of the GPUs belongs to the device and comes with its software; each driver goes up to some version of CUDA. An
-    /// image that was made with a newer one may not start on it, or fail at its first call. Images that require a version
-    /// (`NVIDIA_REQUIRE_CUDA`) are refused by NVIDIA's runtime.
+    /// The driver of the GPUs belongs to the device and comes with its software; each driver goes up to some version of
+    /// CUDA. An image that was made with a newer one may not start on it, or fail at its first call. Images that
+    /// require a version (`NVIDIA_REQUIRE_CUDA`) are refused by NVIDIA's runtime.
     ///
-    /// Needs the version that `nvidia-smi` shows, on the device or in the VM: `--site cuda=11.2`. Devices were seen with 10.2 in
-    /// 2020, and with 11.2 on software 2102.
+    /// Needs the version that `nvidia-smi` shows, on the device or in the VM: `--site cuda=11.2`. Devices were seen
+    /// with 10.2 in 2020, and with 11.2 on software 2102.
     ///
     /// ## Example
     ///
@@ -31,8 +31,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only. The version is read off the variable, a tag such as `1.0-cuda11.4`, and the tags of `nvidia/cuda`; most
-    /// images don't say it there.
+    /// Words only. The version is read off the variable, a tag such as `1.0-cuda11.4`, and the tags of `nvidia/cuda`;
+    /// most images don't say it there.
     id: "compute-cuda-version",
     codes: &["GPU-015"],
     severity: Severity::Warn,

@@ -10,12 +10,13 @@ const WORDS: [&str; 4] = ["fpga", "catapult", "brainwave", "arria"];
 rule! {
     /// # Model made for the FPGA
     ///
-    /// A model that was made for the FPGA does not run on a GPU: it must be made anew for the GPU, or for the processor.
-    /// Models that ran on the processor should work unchanged.
+    /// A model that was made for the FPGA does not run on a GPU: it must be made anew for the GPU, or for the
+    /// processor. Models that ran on the processor should work unchanged.
     ///
     /// A manifest doesn't say what a model was made for. This rule goes by the name of the image, and by
-    /// `WIRESERVER_ADDRESS`, which only modules with an FPGA have. Names of variables are not looked at: modules that call an
-    /// FPGA in the cloud have them too. Modules that ask for the FPGA itself are the business of GPU-001 and GPU-019.
+    /// `WIRESERVER_ADDRESS`, which only modules with an FPGA have. Names of variables are not looked at: modules that
+    /// call an FPGA in the cloud have them too. Modules that ask for the FPGA itself are the business of GPU-001 and
+    /// GPU-019.
     ///
     /// ## Example
     ///

@@ -6,8 +6,8 @@ use crate::target::Platform;
 rule! {
     /// # GPU that the site doesn't have
     ///
-    /// GPUs are counted from 0. A module whose `NVIDIA_VISIBLE_DEVICES` names a number that is not there does not start, or
-    /// starts without a GPU.
+    /// GPUs are counted from 0. A module whose `NVIDIA_VISIBLE_DEVICES` names a number that is not there does not
+    /// start, or starts without a GPU.
     ///
     /// Needs the number of GPUs that Kubernetes (or the VM) may use: `--site gpus=1`. GPUs that belong to other virtual
     /// machines don't count.

@@ -7,9 +7,10 @@ use crate::text::At;
 rule! {
     /// # GPU asked for in two ways
     ///
-    /// Where a module has a GPU as a resource, the device plugin says which one, and says so in `NVIDIA_VISIBLE_DEVICES`. A
-    /// module that sets the variable itself either talks the plugin's choice over, and computes on a GPU that belongs to another
-    /// module, or has no effect. Which of them wins on the device is not known.
+    /// Where a module has a GPU as a resource, the device plugin says which one, and says so in
+    /// `NVIDIA_VISIBLE_DEVICES`. A module that sets the variable itself either talks the plugin's choice over, and
+    /// computes on a GPU that belongs to another module, or has no effect. Which of them wins on the device is not
+    /// known.
     ///
     /// ## Example
     ///

@@ -12,11 +12,13 @@ const MODES: [&str; 2] = ["IpcMode", "PidMode"];
 rule! {
     /// # Multi-Process Service out of reach
     ///
-    /// `CUDA_MPS_…` variables are for NVIDIA's Multi-Process Service (MPS), by which several modules compute on one GPU at once. The
-    /// service runs on the node, not in the pod: a module reaches it only with the node's shared memory and processes, `IpcMode` and
-    /// `PidMode` both `host`, as every sample of the device has them. Without them the variables have no effect.
+    /// `CUDA_MPS_…` variables are for NVIDIA's Multi-Process Service (MPS), by which several modules compute on one GPU
+    /// at once. The service runs on the node, not in the pod: a module reaches it only with the node's shared memory
+    /// and processes, `IpcMode` and `PidMode` both `host`, as every sample of the device has them. Without them the
+    /// variables have no effect.
     ///
-    /// The service itself is started on the device with `Start-HcsGpuMPS`, and is off again after every update of the device.
+    /// The service itself is started on the device with `Start-HcsGpuMPS`, and is off again after every update of the
+    /// device.
     ///
     /// ## Example
     ///
@@ -32,8 +34,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks, because it takes isolation away: with them the module sees the processes and the shared memory of the node. It sets
-    /// the modes that are missing. `PidMode` works with agents from beta14 on (GPU-011).
+    /// Asks, because it takes isolation away: with them the module sees the processes and the shared memory of the
+    /// node. It sets the modes that are missing. `PidMode` works with agents from beta14 on (GPU-011).
     id: "compute-mps",
     codes: &["GPU-010"],
     severity: Severity::Warn,

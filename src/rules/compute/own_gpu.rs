@@ -9,8 +9,8 @@ const OURS: &str = "edgeshift";
 rule! {
     /// # EdgeShift takes a GPU
     ///
-    /// EdgeShift watches the GPUs, and computes nothing on them. With a GPU as a resource it holds that GPU for itself, perhaps
-    /// the only one, and a module that needs it stays Pending.
+    /// EdgeShift watches the GPUs, and computes nothing on them. With a GPU as a resource it holds that GPU for itself,
+    /// perhaps the only one, and a module that needs it stays Pending.
     ///
     /// The module is told by the name of its image, `edgeshift` in any registry.
     ///

@@ -6,12 +6,12 @@ use crate::target::Platform;
 rule! {
     /// # GPU that is shared
     ///
-    /// `NVIDIA_VISIBLE_DEVICES` gives a module a whole GPU, for a time in turn with every other module that names the same one.
-    /// It is a documented way, and needs no resource. Nothing is reserved: Kubernetes doesn't know of it, places the
-    /// module wherever it likes, and may hand the same GPU to a module that asks for it as a resource.
+    /// `NVIDIA_VISIBLE_DEVICES` gives a module a whole GPU, for a time in turn with every other module that names the
+    /// same one. It is a documented way, and needs no resource. Nothing is reserved: Kubernetes doesn't know of it,
+    /// places the module wherever it likes, and may hand the same GPU to a module that asks for it as a resource.
     ///
-    /// The documentation contradicts itself on whether one module may have both GPUs: one page says that `0,1` gives it both,
-    /// another that a module can't be mapped to more than one.
+    /// The documentation contradicts itself on whether one module may have both GPUs: one page says that `0,1` gives it
+    /// both, another that a module can't be mapped to more than one.
     ///
     /// ## Example
     ///

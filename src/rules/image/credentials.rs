@@ -7,13 +7,14 @@ use crate::text::At;
 rule! {
     /// # Registry without credentials
     ///
-    /// For an image the agent takes the entry of `registryCredentials` whose `address` **is** the registry of the image, in any
-    /// case of letters, with its port and without a scheme. Without such an entry the image is asked for without a name, and a
-    /// private registry refuses: the module stays in `ImagePullBackOff` (IoT Hub shows `backoff`).
+    /// For an image the agent takes the entry of `registryCredentials` whose `address` **is** the registry of the
+    /// image, in any case of letters, with its port and without a scheme. Without such an entry the image is asked for
+    /// without a name, and a private registry refuses: the module stays in `ImagePullBackOff` (IoT Hub shows
+    /// `backoff`).
     ///
-    /// Only Azure's registries (`*.azurecr.io`) are looked at, which are private unless somebody opens them; whether others want
-    /// credentials, a manifest doesn't say. Where an address is blank or a placeholder, it may be any registry. Layered deployments
-    /// have their credentials below.
+    /// Only Azure's registries (`*.azurecr.io`) are looked at, which are private unless somebody opens them; whether
+    /// others want credentials, a manifest doesn't say. Where an address is blank or a placeholder, it may be any
+    /// registry. Layered deployments have their credentials below.
     ///
     /// ## Example
     ///
@@ -35,9 +36,9 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks where an entry means the registry and spells it otherwise, as with a scheme or a slash at the end: the address
-    /// becomes what the image says. Where there is no entry at all, the finding only warns: the registry may be open to
-    /// everyone.
+    /// Asks where an entry means the registry and spells it otherwise, as with a scheme or a slash at the end: the
+    /// address becomes what the image says. Where there is no entry at all, the finding only warns: the registry may be
+    /// open to everyone.
     id: "image-credentials",
     codes: &["IMG-004"],
     severity: Severity::Block,

@@ -6,9 +6,9 @@ use crate::target::Platform;
 rule! {
     /// # Image of edgeAgent
     ///
-    /// The agent on Kubernetes is a release of its own, `0.1.0-beta…`, that comes with the software of the device. It never
-    /// replaces itself: the image of `edgeAgent` in a deployment is not applied. Afterwards the reported image differs from the
-    /// desired one, and stays so; that is no failure.
+    /// The agent on Kubernetes is a release of its own, `0.1.0-beta…`, that comes with the software of the device. It
+    /// never replaces itself: the image of `edgeAgent` in a deployment is not applied. Afterwards the reported image
+    /// differs from the desired one, and stays so; that is no failure.
     ///
     /// ## Example
     ///
@@ -19,7 +19,8 @@ rule! {
     ///
     /// ## Use instead
     ///
-    /// Nothing: a deployment must have the image, and it does no harm. An image of the agent on Kubernetes is not reported.
+    /// Nothing: a deployment must have the image, and it does no harm. An image of the agent on Kubernetes is not
+    /// reported.
     ///
     /// ```json,passes
     /// { "modulesContent": { "$edgeAgent": { "properties.desired": { "systemModules": {

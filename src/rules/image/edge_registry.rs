@@ -6,9 +6,9 @@ use crate::target::Platform;
 rule! {
     /// # Image from the device's own registry
     ///
-    /// The device can run a container registry, `ecr.<name of the device>:31001`. Modules of IoT Edge can't use it: with the software
-    /// 2101 that is a known issue, and so is its use behind a web proxy. Whether a later release lifts it was not found in
-    /// the release notes that we know; try it before you rely on it.
+    /// The device can run a container registry, `ecr.<name of the device>:31001`. Modules of IoT Edge can't use it:
+    /// with the software 2101 that is a known issue, and so is its use behind a web proxy. Whether a later release
+    /// lifts it was not found in the release notes that we know; try it before you rely on it.
     ///
     /// ## Example
     ///

@@ -6,9 +6,9 @@ use crate::target::Platform;
 rule! {
     /// # Image without a version
     ///
-    /// `latest`, which is also what no tag means, is another image tomorrow. Kubernetes looks for a newer one at **every** start
-    /// of the module: after a restart it may run a version that nobody has tested, and on a slow link, or without one,
-    /// it stays in `ContainerCreating` (IoT Hub shows `backoff`).
+    /// `latest`, which is also what no tag means, is another image tomorrow. Kubernetes looks for a newer one at
+    /// **every** start of the module: after a restart it may run a version that nobody has tested, and on a slow link,
+    /// or without one, it stays in `ContainerCreating` (IoT Hub shows `backoff`).
     ///
     /// ## Example
     ///
@@ -26,8 +26,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only: which version runs on the old device is for you to look up. The image of edgeAgent is not applied at all
-    /// (LIF-006), so it is not looked at.
+    /// Words only: which version runs on the old device is for you to look up. The image of edgeAgent is not applied at
+    /// all (LIF-006), so it is not looked at.
     id: "image-latest",
     codes: &["LIF-004"],
     severity: Severity::Warn,
@@ -53,7 +53,9 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         Some(
             Finding::new(Severity::Warn, message)
                 .at(image.tag_span(), "another image tomorrow")
-                .because("Kubernetes pulls it at every start, which takes long on a slow link, and may start another version")
+                .because(
+                    "Kubernetes pulls it at every start: on a slow link that takes long, and it may be another version",
+                )
                 .fix(Fix::advice("name the version that runs now")),
         )
     })

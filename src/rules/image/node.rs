@@ -10,11 +10,11 @@ const PROGRAMS: [&str; 4] = ["node", "nodejs", "npm", "yarn"];
 rule! {
     /// # Module in Node.js
     ///
-    /// Modules that are written with the Node.js SDK were known not to start on Kubernetes: the SDK couldn't get its credentials from
-    /// IoT Edge. Whether a later SDK can, was not found.
+    /// Modules that are written with the Node.js SDK were known not to start on Kubernetes: the SDK couldn't get its
+    /// credentials from IoT Edge. Whether a later SDK can, was not found.
     ///
-    /// A manifest doesn't name the language of a module. This rule sees it where `Cmd` or `Entrypoint` start `node` or `npm`, and
-    /// where the image is `node` itself or has `nodejs` in its name.
+    /// A manifest doesn't name the language of a module. This rule sees it where `Cmd` or `Entrypoint` start `node` or
+    /// `npm`, and where the image is `node` itself or has `nodejs` in its name.
     ///
     /// ## Example
     ///
@@ -32,8 +32,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only. A program that doesn't use the SDK (Node-RED, a web page) is not concerned: suppress the finding with that
-    /// reason.
+    /// Words only. A program that doesn't use the SDK (Node-RED, a web page) is not concerned: suppress the finding
+    /// with that reason.
     id: "image-node",
     codes: &["IMG-005"],
     severity: Severity::Warn,

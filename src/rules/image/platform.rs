@@ -14,11 +14,11 @@ const WINDOWS: [&str; 4] = ["windows", "nanoserver", "windowsservercore", "windo
 rule! {
     /// # Image for another platform
     ///
-    /// The GPU device runs Linux on processors of the amd64 kind, in Kubernetes as in its virtual machines. An image for ARM or for
-    /// Windows does not start there.
+    /// The GPU device runs Linux on processors of the amd64 kind, in Kubernetes as in its virtual machines. An image
+    /// for ARM or for Windows does not start there.
     ///
-    /// The platform is read off the name and the tag of the image, where most builders put it, and off placeholders such as
-    /// `${MODULES.scorer.arm32v7}`, which choose one. What an image really holds is not looked up.
+    /// The platform is read off the name and the tag of the image, where most builders put it, and off placeholders
+    /// such as `${MODULES.scorer.arm32v7}`, which choose one. What an image really holds is not looked up.
     ///
     /// ## Example
     ///
@@ -36,8 +36,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks, because an image for amd64 must be there: `amd64` takes the place of the ARM platform. A module for Windows or
-    /// for Jetson boards must be built anew.
+    /// Asks, because an image for amd64 must be there: `amd64` takes the place of the ARM platform. A module for
+    /// Windows or for Jetson boards must be built anew.
     id: "image-platform",
     codes: &["IMG-001"],
     severity: Severity::Block,

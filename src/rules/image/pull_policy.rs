@@ -10,10 +10,10 @@ const OWN: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 rule! {
     /// # Image that only the old device has
     ///
-    /// `imagePullPolicy: never` takes an image that was loaded into the device's Docker by hand. The agent on Kubernetes doesn't
-    /// look at the policy, and images of the old device are not on the new one: Kubernetes pulls, and where no registry has
-    /// the image, the module never starts. An image from a registry on the device itself (`localhost:5000`) has no
-    /// registry there either.
+    /// `imagePullPolicy: never` takes an image that was loaded into the device's Docker by hand. The agent on
+    /// Kubernetes doesn't look at the policy, and images of the old device are not on the new one: Kubernetes pulls,
+    /// and where no registry has the image, the module never starts. An image from a registry on the device itself
+    /// (`localhost:5000`) has no registry there either.
     ///
     /// ## Example
     ///
@@ -31,8 +31,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only: the image goes to a registry that the new device can reach. In an Ubuntu VM the policy is kept, and the image
-    /// could be loaded into its Docker; so there the rule does not hold.
+    /// Words only: the image goes to a registry that the new device can reach. In an Ubuntu VM the policy is kept, and
+    /// the image could be loaded into its Docker; so there the rule does not hold.
     id: "image-pull-policy",
     codes: &["LIF-003"],
     severity: Severity::Block,

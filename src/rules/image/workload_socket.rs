@@ -10,8 +10,8 @@ rule! {
     /// # Socket of IoT Edge by its path
     ///
     /// On Docker a module reaches IoT Edge through a Unix socket. On Kubernetes there is none: the sidecar listens at
-    /// `http://localhost:35001`, and `IOTEDGE_WORKLOADURI` says so. An SDK takes what the variable says; a program that was told
-    /// the path of the socket doesn't find it, and has no identity.
+    /// `http://localhost:35001`, and `IOTEDGE_WORKLOADURI` says so. An SDK takes what the variable says; a program that
+    /// was told the path of the socket doesn't find it, and has no identity.
     ///
     /// ## Example
     ///
@@ -29,8 +29,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only. What is written in the program itself, a manifest doesn't show. Variables `IOTEDGE_…` are not looked at: the
-    /// agent overwrites them (ENV-004). Nor are mounts of the socket, which are a file (STO-003).
+    /// Words only. What is written in the program itself, a manifest doesn't show. Variables `IOTEDGE_…` are not looked
+    /// at: the agent overwrites them (ENV-004). Nor are mounts of the socket, which are a file (STO-003).
     id: "image-workload-socket",
     codes: &["IMG-006"],
     severity: Severity::Block,

@@ -10,9 +10,9 @@ const LAST: i64 = u32::MAX as i64;
 rule! {
     /// # Start-up order that is not kept
     ///
-    /// On Docker modules with a smaller `startupOrder` start first. The agent on Kubernetes ignores it and publishes all modules at
-    /// once: a module may run before edgeHub, or before the database that it asks first, and one that gives up then
-    /// restarts with growing pauses.
+    /// On Docker modules with a smaller `startupOrder` start first. The agent on Kubernetes ignores it and publishes
+    /// all modules at once: a module may run before edgeHub, or before the database that it asks first, and one that
+    /// gives up then restarts with growing pauses.
     ///
     /// ## Example
     ///

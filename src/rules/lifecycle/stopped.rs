@@ -6,9 +6,9 @@ use crate::target::Platform;
 rule! {
     /// # Module that is to be stopped
     ///
-    /// `status: stopped` works on Kubernetes: the module's Deployment is made and has no pod. What differs is how it looks: a
-    /// module without a pod is most likely missing from what IoT Edge reports, where Docker shows it as `stopped`. Whoever
-    /// watches the reported properties should not take it for one that failed to start.
+    /// `status: stopped` works on Kubernetes: the module's Deployment is made and has no pod. What differs is how it
+    /// looks: a module without a pod is most likely missing from what IoT Edge reports, where Docker shows it as
+    /// `stopped`. Whoever watches the reported properties should not take it for one that failed to start.
     ///
     /// ## Example
     ///

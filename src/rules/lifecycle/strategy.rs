@@ -9,9 +9,9 @@ use crate::text::{At, Kind};
 rule! {
     /// # Strategy that Kubernetes refuses
     ///
-    /// A strategy is `Recreate` or `RollingUpdate`, spelled exactly so, and only the second takes settings in `rollingUpdate`.
-    /// Anything else makes Kubernetes refuse the module's Deployment, which also keeps the claims of **all** modules from being
-    /// made.
+    /// A strategy is `Recreate` or `RollingUpdate`, spelled exactly so, and only the second takes settings in
+    /// `rollingUpdate`. Anything else makes Kubernetes refuse the module's Deployment, which also keeps the claims of
+    /// **all** modules from being made.
     ///
     /// ## Example
     ///

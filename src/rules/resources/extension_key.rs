@@ -19,8 +19,8 @@ rule! {
     /// # Key of `k8s-experimental` that nobody reads
     ///
     /// The agent reads six sections of `k8s-experimental`: `nodeSelector`, `resources`, `volumes`, `securityContext`,
-    /// `serviceOptions` and `strategy`, in any case. It drops every other key with a warning in its own log, and unknown keys
-    /// inside of a section without one. If `k8s-experimental` is not an object, all of it is dropped.
+    /// `serviceOptions` and `strategy`, in any case. It drops every other key with a warning in its own log, and
+    /// unknown keys inside of a section without one. If `k8s-experimental` is not an object, all of it is dropped.
     ///
     /// ## Example
     ///
@@ -36,9 +36,9 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks where one of the known keys looks alike, because it will have an effect then. Command, environment and labels
-    /// belong right in the createOptions. Affinity, tolerations, probes and init containers can't be had through IoT Edge.
-    /// A misspelt `serviceOptions` is the business of NET-011.
+    /// Asks where one of the known keys looks alike, because it will have an effect then. Command, environment and
+    /// labels belong right in the createOptions. Affinity, tolerations, probes and init containers can't be had through
+    /// IoT Edge. A misspelt `serviceOptions` is the business of NET-011.
     id: "resources-extension-key",
     codes: &["RES-007"],
     severity: Severity::Silent,
@@ -95,7 +95,8 @@ fn unknown(member: At<'_>, known: &[&str]) -> Option<Finding> {
     }))
 }
 
-/// The one of `known` that `key` seems to mean: it ends in it (`deploymentStrategy`), or is it in the singular or plural.
+/// The one of `known` that `key` seems to mean: it ends in it (`deploymentStrategy`), or is it in the singular or
+/// plural.
 fn near<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let key = key.to_ascii_lowercase();
     known.iter().copied().find(|known| {

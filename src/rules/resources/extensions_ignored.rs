@@ -10,8 +10,8 @@ use crate::text::At;
 rule! {
     /// # Said to Kubernetes only
     ///
-    /// Docker passes over `k8s-experimental` without a word. A manifest may carry both, each platform reads its own; but what
-    /// stands there **only** is lost in an Ubuntu VM: limits, the GPU, the user, volumes.
+    /// Docker passes over `k8s-experimental` without a word. A manifest may carry both, each platform reads its own;
+    /// but what stands there **only** is lost in an Ubuntu VM: limits, the GPU, the user, volumes.
     ///
     /// ## Example
     ///
@@ -28,7 +28,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks: the same is said to Docker, in `HostConfig`, and what is there for Kubernetes stays. Volumes need a person.
+    /// Asks: the same is said to Docker, in `HostConfig`, and what is there for Kubernetes stays. Volumes need a
+    /// person.
     id: "resources-extensions-ignored",
     codes: &["RES-006"],
     severity: Severity::Info,

@@ -10,9 +10,9 @@ rule! {
     /// # `k8s-experimental` switched off
     ///
     /// The agent reads `k8s-experimental` only while `ExperimentalFeatures__Enabled` and
-    /// `ExperimentalFeatures__EnableK8SExtensions` are both true. On the device they are, as long as nobody says otherwise.
-    /// With one of them false, limits, GPUs, volumes, strategies and Service options of all modules are dropped without an
-    /// error.
+    /// `ExperimentalFeatures__EnableK8SExtensions` are both true. On the device they are, as long as nobody says
+    /// otherwise. With one of them false, limits, GPUs, volumes, strategies and Service options of all modules are
+    /// dropped without an error.
     ///
     /// ## Example
     ///

@@ -7,11 +7,12 @@ use crate::text::At;
 rule! {
     /// # Processes of another container
     ///
-    /// On Docker `PidMode` lets a module see the processes of another container or of the host. On Kubernetes only `host` has an
-    /// effect, and only with an agent from beta14 on; everything else is dropped, and the module sees its own processes.
+    /// On Docker `PidMode` lets a module see the processes of another container or of the host. On Kubernetes only
+    /// `host` has an effect, and only with an agent from beta14 on; everything else is dropped, and the module sees its
+    /// own processes.
     ///
-    /// The device's GPU-sharing sample of March 2021 sets `host`, though devices showed beta13 at the time and the translation
-    /// came with beta14: with an earlier agent the sample can't work as it is written.
+    /// The device's GPU-sharing sample of March 2021 sets `host`, though devices showed beta13 at the time and the
+    /// translation came with beta14: with an earlier agent the sample can't work as it is written.
     ///
     /// ## Example
     ///
@@ -29,8 +30,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only: `host` takes isolation away, and only an update of the device brings another agent. Say which one yours has
-    /// (`--agent beta14`); without that it is taken to be beta13.
+    /// Words only: `host` takes isolation away, and only an update of the device brings another agent. Say which one
+    /// yours has (`--agent beta14`); without that it is taken to be beta13.
     id: "resources-pid-mode",
     codes: &["IPC-003", "GPU-011"],
     severity: Severity::Warn,

@@ -12,9 +12,10 @@ const REFUSED: &str = "Kubernetes refuses the module, and no module gets its cla
 rule! {
     /// # Amount that Kubernetes refuses
     ///
-    /// Amounts of memory and processor time are Kubernetes quantities: a number and perhaps a unit, `512Mi`, `2Gi`, `500m`.
-    /// `128MB`, `-1`, a resource that Kubernetes doesn't know (`gpu`), part of a device, a request above its limit: each of
-    /// them makes Kubernetes refuse the module's Deployment, which also keeps the claims of **all** modules from being made.
+    /// Amounts of memory and processor time are Kubernetes quantities: a number and perhaps a unit, `512Mi`, `2Gi`,
+    /// `500m`. `128MB`, `-1`, a resource that Kubernetes doesn't know (`gpu`), part of a device, a request above its
+    /// limit: each of them makes Kubernetes refuse the module's Deployment, which also keeps the claims of **all**
+    /// modules from being made.
     ///
     /// One mistake is accepted: `128m` of memory is not 128 MiB, as Docker reads it, but an eighth of a byte.
     ///
@@ -34,8 +35,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks, and proposes the amount that seems to be meant: `512M` for `512MB`, `128Mi` for `128m`, the limit for a request
-    /// above it.
+    /// Asks, and proposes the amount that seems to be meant: `512M` for `512MB`, `128Mi` for `128m`, the limit for a
+    /// request above it.
     id: "resources-quantity",
     codes: &["RES-004"],
     severity: Severity::Block,

@@ -12,12 +12,13 @@ const SIDECAR_CPU: i128 = 5;
 rule! {
     /// # More than the worker VM has
     ///
-    /// Kubernetes keeps for each module what it requests, or its limit where it requests nothing. Modules for which the worker VM
-    /// has no room are not started: they stay Pending, and IoT Hub shows them as `failed` with an empty reason. Each module
-    /// has a sidecar, which asks for a little as well (25Mi and 5m).
+    /// Kubernetes keeps for each module what it requests, or its limit where it requests nothing. Modules for which the
+    /// worker VM has no room are not started: they stay Pending, and IoT Hub shows them as `failed` with an empty
+    /// reason. Each module has a sidecar, which asks for a little as well (25Mi and 5m).
     ///
-    /// Needs the size of the worker VM: `--site worker_memory=8Gi --site worker_cpus=3`. It has 30 % of the processors and 25 %
-    /// of the memory of the device, unless somebody has changed that; on a device with two nodes give the sum of both.
+    /// Needs the size of the worker VM: `--site worker_memory=8Gi --site worker_cpus=3`. It has 30 % of the processors
+    /// and 25 % of the memory of the device, unless somebody has changed that; on a device with two nodes give the sum
+    /// of both.
     ///
     /// ## Example
     ///
@@ -45,7 +46,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only. What the node needs for itself is not counted, so a little less than the sum may be too much already.
+    /// Words only. What the node needs for itself is not counted, so a little less than the sum may be too much
+    /// already.
     id: "resources-worker-vm",
     codes: &["RES-003"],
     severity: Severity::Block,

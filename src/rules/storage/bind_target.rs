@@ -6,10 +6,10 @@ use crate::target::Platform;
 rule! {
     /// # Bind without a target
     ///
-    /// An entry of `Binds` says what is mounted and where, with a colon between. The agent drops one without a colon, and no
-    /// log that you can reach says so: the module runs, and what it writes at that path is lost at its next restart. With a
-    /// colon and nothing behind it Kubernetes refuses the module, which also keeps the claims of **all** modules from being
-    /// made.
+    /// An entry of `Binds` says what is mounted and where, with a colon between. The agent drops one without a colon,
+    /// and no log that you can reach says so: the module runs, and what it writes at that path is lost at its next
+    /// restart. With a colon and nothing behind it Kubernetes refuses the module, which also keeps the claims of
+    /// **all** modules from being made.
     ///
     /// ## Example
     ///

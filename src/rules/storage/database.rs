@@ -42,9 +42,10 @@ const NO_DATA: [&str; 2] = ["/etc", "/docker-entrypoint-initdb.d"];
 rule! {
     /// # Database on a share
     ///
-    /// A share is reached over SMB or NFS, and its volume does not behave like a POSIX file system. Databases count on that for
-    /// locks and for what they have written; the device's own example with `MySQL` says that it does not work on an NFS share.
-    /// For such programs the device has the storage class `ase-node-local`, a disk of the node for one writer.
+    /// A share is reached over SMB or NFS, and its volume does not behave like a POSIX file system. Databases count on
+    /// that for locks and for what they have written; the device's own example with `MySQL` says that it does not work
+    /// on an NFS share. For such programs the device has the storage class `ase-node-local`, a disk of the node for one
+    /// writer.
     ///
     /// A database is told by the name of its image, or by the directory in which it usually keeps its data.
     ///
@@ -56,7 +57,8 @@ rule! {
     ///
     /// ## Use instead
     ///
-    /// A claim of the class `ase-node-local`. `Mounts` can't ask for it: make the claim with `kubectl` first, then name it.
+    /// A claim of the class `ase-node-local`. `Mounts` can't ask for it: make the claim with `kubectl` first, then name
+    /// it.
     ///
     /// ```json,passes
     /// { "k8s-experimental": {
@@ -69,8 +71,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks, because the claim must be made and the data be copied: the mount becomes a volume of a claim that is named after module
-    /// and directory, and the strategy `Recreate`, because the claim is for one writer.
+    /// Asks, because the claim must be made and the data be copied: the mount becomes a volume of a claim that is named
+    /// after module and directory, and the strategy `Recreate`, because the claim is for one writer.
     id: "storage-database",
     codes: &["STO-015"],
     severity: Severity::Warn,

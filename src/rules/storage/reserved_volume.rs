@@ -10,9 +10,9 @@ const RESERVED: [&str; 2] = ["config-volume", "trust-bundle-volume"];
 rule! {
     /// # Volume named like one of the sidecar's
     ///
-    /// Every module's pod has a sidecar, and that has two volumes: `config-volume` and `trust-bundle-volume`. Kubernetes
-    /// refuses a pod with two volumes of one name, and with it the module's Deployment, which also keeps the claims of **all**
-    /// modules from being made.
+    /// Every module's pod has a sidecar, and that has two volumes: `config-volume` and `trust-bundle-volume`.
+    /// Kubernetes refuses a pod with two volumes of one name, and with it the module's Deployment, which also keeps the
+    /// claims of **all** modules from being made.
     ///
     /// ## Example
     ///
@@ -28,8 +28,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only: a share is renamed on the device first. A volume of `k8s-experimental` can have any other name, in `volume`
-    /// and in `volumeMounts`.
+    /// Words only: a share is renamed on the device first. A volume of `k8s-experimental` can have any other name, in
+    /// `volume` and in `volumeMounts`.
     id: "storage-reserved-volume",
     codes: &["STO-011"],
     severity: Severity::Block,

@@ -9,8 +9,8 @@ rule! {
     /// # Share named by an address
     ///
     /// A module that reaches a share over the network by an IP address, `\\10.1.2.3\share`, `//10.1.2.3/share` or
-    /// `10.1.2.3:/share`, still goes to the device that had that address. The GPU device has others; SMB shares are reached
-    /// there by the name of the device, NFS shares by its new addresses.
+    /// `10.1.2.3:/share`, still goes to the device that had that address. The GPU device has others; SMB shares are
+    /// reached there by the name of the device, NFS shares by its new addresses.
     ///
     /// Environment variables, `Cmd`, `Entrypoint` and desired properties are looked at.
     ///
@@ -30,8 +30,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only: the manifest doesn't say which machine the address belongs to. If it is a file server that stays, suppress
-    /// the finding with that reason.
+    /// Words only: the manifest doesn't say which machine the address belongs to. If it is a file server that stays,
+    /// suppress the finding with that reason.
     id: "storage-share-address",
     codes: &["STO-021"],
     severity: Severity::Warn,

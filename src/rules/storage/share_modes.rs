@@ -10,10 +10,10 @@ use crate::text::At;
 rule! {
     /// # Share read-only for one module and not for another
     ///
-    /// All modules that mount a share use one claim, and the access mode of that claim is the mode of whichever module comes
-    /// first. If that is a read-only one, the claim asks for a mode that the share's volume lacks, and **every** module with
-    /// this share waits for it. A claim can't be changed either: to switch a share from one mode to the other in a later
-    /// deployment is refused.
+    /// All modules that mount a share use one claim, and the access mode of that claim is the mode of whichever module
+    /// comes first. If that is a read-only one, the claim asks for a mode that the share's volume lacks, and **every**
+    /// module with this share waits for it. A claim can't be changed either: to switch a share from one mode to the
+    /// other in a later deployment is refused.
     ///
     /// ## Example
     ///

@@ -8,10 +8,10 @@ use crate::text::At;
 rule! {
     /// # Share whose name is changed on the way
     ///
-    /// The agent makes the name of the claim out of the name of the share: in lower case, and without everything that is no
-    /// letter, digit or hyphen. Where that changes the name, the claim looks for a share of another name. Shares of the
-    /// device are called by lower-case letters, digits and hyphens; only local ones may have capitals too, and no source says
-    /// how the device names the volume of such a share.
+    /// The agent makes the name of the claim out of the name of the share: in lower case, and without everything that
+    /// is no letter, digit or hyphen. Where that changes the name, the claim looks for a share of another name. Shares
+    /// of the device are called by lower-case letters, digits and hyphens; only local ones may have capitals too, and
+    /// no source says how the device names the volume of such a share.
     ///
     /// ## Example
     ///

@@ -7,10 +7,11 @@ use crate::target::{Agent, Platform};
 rule! {
     /// # Two volumes of one name
     ///
-    /// The agent names the volume of a mount after its source, and drops what no name can have: `/data/a` and `/dataa` are both
-    /// `dataa`, and so is the share `dataa`. From beta14 on it keeps one of them, and the module sees the **same** directory
-    /// at both targets. Earlier agents keep both, and Kubernetes refuses the module; these refuse even one source that is
-    /// mounted twice. A name that stands in `k8s-experimental.volumes` too is refused with every agent.
+    /// The agent names the volume of a mount after its source, and drops what no name can have: `/data/a` and `/dataa`
+    /// are both `dataa`, and so is the share `dataa`. From beta14 on it keeps one of them, and the module sees the
+    /// **same** directory at both targets. Earlier agents keep both, and Kubernetes refuses the module; these refuse
+    /// even one source that is mounted twice. A name that stands in `k8s-experimental.volumes` too is refused with
+    /// every agent.
     ///
     /// ## Example
     ///
@@ -30,8 +31,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Words only. One source at two targets works from beta14 on; no table says which device has which agent, so say what
-    /// yours has (`--agent beta14`). Without that it is taken to be beta13, the last one seen on a device.
+    /// Words only. One source at two targets works from beta14 on; no table says which device has which agent, so say
+    /// what yours has (`--agent beta14`). Without that it is taken to be beta13, the last one seen on a device.
     id: "storage-volume-collision",
     codes: &["STO-013"],
     severity: Severity::Block,

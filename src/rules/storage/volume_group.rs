@@ -7,12 +7,12 @@ use crate::text::{At, Span};
 rule! {
     /// # User who may not write to a volume
     ///
-    /// A module that doesn't run as root may find the volumes that it mounts closed to it: some storage classes hand out
-    /// directories that belong to root. `fsGroup` gives them to a group which the module is in. Without it, a module may start
-    /// well and fail at its first write with a permission error.
+    /// A module that doesn't run as root may find the volumes that it mounts closed to it: some storage classes hand
+    /// out directories that belong to root. `fsGroup` gives them to a group which the module is in. Without it, a
+    /// module may start well and fail at its first write with a permission error.
     ///
-    /// Only a user that stands in `k8s-experimental.securityContext` is seen; an image may name one of its own, which no
-    /// manifest shows.
+    /// Only a user that stands in `k8s-experimental.securityContext` is seen; an image may name one of its own, which
+    /// no manifest shows.
     ///
     /// ## Example
     ///
@@ -62,7 +62,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     Verdict::Judged(vec![others.iter().fold(finding, |finding, span| finding.related(*span, "so is this"))])
 }
 
-/// The shares and claims that are mounted for writing. Paths of the host are left out: `fsGroup` does nothing for those.
+/// The shares and claims that are mounted for writing. Paths of the host are left out: `fsGroup` does nothing for
+/// those.
 fn written(module: Module<'_>) -> Vec<Span> {
     let shares = module.mounts().into_iter().filter(|mount| mount.is("volume") && !mount.read_only);
     let shares = shares.filter_map(|mount| mount.source).map(At::span);

@@ -8,8 +8,8 @@ rule! {
     /// # Mount that no volume can be named after
     ///
     /// The agent names the volume of a mount after its source: the share, or the path of the host with everything but
-    /// letters, digits and hyphens taken out. The result may have 63 characters. A longer one, or none at all, makes the
-    /// agent stop: **no** module of the deployment is created or updated, and IoT Hub shows 500 without a name.
+    /// letters, digits and hyphens taken out. The result may have 63 characters. A longer one, or none at all, makes
+    /// the agent stop: **no** module of the deployment is created or updated, and IoT Hub shows 500 without a name.
     ///
     /// ## Example
     ///

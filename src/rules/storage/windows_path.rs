@@ -6,9 +6,10 @@ use crate::target::Platform;
 rule! {
     /// # Path of a Windows host
     ///
-    /// The GPU device runs Linux, and its agent splits an entry of `Binds` at **every** colon. Of `C:\data:/data` it makes the
-    /// host path `C`, mounted at `\data`, and takes `/data` for the mode. Kubernetes accepts all that: the module runs on an
-    /// empty directory, at a path where it doesn't look. In `Mounts` the path stays whole, and is one that Linux doesn't have.
+    /// The GPU device runs Linux, and its agent splits an entry of `Binds` at **every** colon. Of `C:\data:/data` it
+    /// makes the host path `C`, mounted at `\data`, and takes `/data` for the mode. Kubernetes accepts all that: the
+    /// module runs on an empty directory, at a path where it doesn't look. In `Mounts` the path stays whole, and is one
+    /// that Linux doesn't have.
     ///
     /// ## Example
     ///
