@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::evidence::{ModuleState, Observed, Snapshot, Why};
 use crate::finding::{Finding, Level, Safety, Severity};
+use crate::kube_model::Calls;
 use crate::manifest::{Form, Manifest, Module, Options};
 use crate::report::{Evaluation, Outcome, Report, Subject, Suppressed};
 use crate::settings::{Settings, Site, Suppression};
@@ -85,10 +86,14 @@ pub enum Need {
     Cuda,
     /// The software of the device.
     Software,
+    /// How long the site is without IoT Hub while it moves.
+    Downtime,
+    /// Whether the VM's IoT Edge daemon gives modules elevated permissions.
+    ElevatedDockerPermissions,
 }
 
 /// What a rule knows besides its subject.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Context<'a> {
     /// Where the deployment is to run.
     pub target: Target,
@@ -96,6 +101,8 @@ pub struct Context<'a> {
     pub agent: Agent,
     /// Facts about the site.
     pub site: &'a Site,
+    /// Which module calls which other one: found once, since each rule that asks would look through all of them.
+    pub(crate) calls: Calls<'a>,
     /// When the snapshot was taken.
     pub now: Timestamp,
 }
@@ -146,8 +153,13 @@ impl Rule {
 
 /// Applies `rules` to `snapshot`.
 pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule]) -> Report {
-    let context =
-        Context { target: settings.target, agent: settings.agent, site: &settings.site, now: snapshot.taken_at };
+    let context = Context {
+        target: settings.target,
+        agent: settings.agent,
+        site: &settings.site,
+        calls: snapshot.manifest.known().map(Calls::of).unwrap_or_default(),
+        now: snapshot.taken_at,
+    };
     let mut evaluations = Vec::new();
     let mut suppressions_used = BTreeSet::new();
     for rule in rules {
@@ -280,6 +292,14 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
         }
         Need::Cuda => unless(context.site.cuda.is_some(), "the CUDA version of the driver (site.cuda)"),
         Need::Software => unless(context.target.software.is_some(), "the device software (site.software)"),
+        Need::Downtime => unless(
+            context.site.downtime_secs.is_some(),
+            "how long the site is without IoT Hub while it moves (site.downtime_secs)",
+        ),
+        Need::ElevatedDockerPermissions => unless(
+            context.site.elevated_docker_permissions.is_some(),
+            "the setting of the VM's IoT Edge daemon (site.elevated_docker_permissions)",
+        ),
     })
 }
 

@@ -47,6 +47,9 @@ impl Software {
     /// The last release whose notes say that modules cannot use the host network (ASE-RN2101 #17, RN2106 #17).
     pub const LAST_WITHOUT_HOST_NETWORK: Software = Software(2106);
 
+    /// The first release from which IoT Edge is to be in a VM (deprecation notice of managed IoT Edge).
+    pub const FIRST_WITHOUT_IOT_EDGE: Software = Software(2301);
+
     /// The first release whose Kubernetes runs on containerd, without Docker (ASE-RN2312, what's new).
     pub const FIRST_WITHOUT_DOCKER: Software = Software(2312);
 }

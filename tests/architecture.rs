@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report", &["evidence", "finding", "target", "text"]),
     ("settings", &["kube_model", "target", "finding", "text"]),
     ("kube_model", &["manifest", "finding", "target", "text"]),
-    ("engine", &["settings", "report", "evidence", "manifest", "finding", "target", "text"]),
+    ("engine", &["kube_model", "settings", "report", "evidence", "manifest", "finding", "target", "text"]),
     ("rules", &["engine", "kube_model", "settings", "report", "evidence", "manifest", "finding", "target", "text"]),
     ("hub", &["report", "evidence", "settings", "manifest", "finding"]),
     (

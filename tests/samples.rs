@@ -40,9 +40,7 @@ fn findings(name: &str) -> Vec<(&'static str, Severity, String)> {
 
 fn syntax_error(name: &str) -> (String, SyntaxError) {
     match Manifest::read(&source(name)) {
-        Err(ManifestError::Syntax { document, error }) => {
-            (document.position(error.at[0].start).to_string(), *error)
-        }
+        Err(ManifestError::Syntax { document, error }) => (document.position(error.at[0].start).to_string(), *error),
         other => panic!("{name} should not be JSON: {other:?}"),
     }
 }

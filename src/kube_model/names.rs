@@ -4,6 +4,9 @@
 /// The most that a DNS label may have: characters, which are ASCII.
 const MAX_LABEL: usize = 63;
 
+/// The most that a DNS name of several labels may have.
+const MAX_DOMAIN: usize = 253;
+
 /// The name of a module's Deployment, Service, service account and container: its id in lower case without everything
 /// that is no letter, digit, `-` or `.` (`SanitizeK8sValue`). The agent refuses results over 253 characters; here they
 /// are returned, for [`label_fault`] to judge.
@@ -46,6 +49,46 @@ pub(crate) fn is_env_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(allowed) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
+/// The annotation that the agent makes of a Docker label: what stands before the first `/` as a DNS name in lower case,
+/// the rest trimmed to start and end with a letter or digit (`SanitizeAnnotationKey`).
+///
+/// # Errors
+/// Where the agent throws: why, in words that go on after "it …".
+pub(crate) fn annotation_key(label: &str) -> Result<String, &'static str> {
+    let (prefix, name) = label.split_once('/').map_or((None, label), |(prefix, name)| (Some(prefix), name));
+    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = name.chars().filter(allowed).collect();
+    if name.is_empty() {
+        return Err("has no letter or digit in its name");
+    }
+    if name.len() > MAX_LABEL {
+        return Err("has a name that is longer than 63 characters");
+    }
+    match prefix.map(dns_domain) {
+        None => Ok(name),
+        Some(Some(domain)) => Ok(format!("{domain}/{name}")),
+        Some(None) => Err("has no DNS name before its `/`"),
+    }
+}
+
+/// `SanitizeDNSDomain`: each segment between dots by `SanitizeDNSValue`.
+fn dns_domain(text: &str) -> Option<String> {
+    let segment = |text: &str| {
+        let text = text.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        let text = kept(text.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()), |c| c == '-');
+        (1..=MAX_LABEL).contains(&text.len()).then_some(text)
+    };
+    let segments: Option<Vec<_>> = text.split('.').map(segment).collect();
+    segments.map(|segments| segments.join(".")).filter(|domain| domain.len() <= MAX_DOMAIN)
+}
+
+/// What the variables about the Service of a module begin with in every pod, up to the `_`: `redis-cache` is
+/// `REDIS_CACHE` (K8S-VAL `envvars.go`).
+pub(crate) fn service_variable(id: &str) -> String {
+    object_name(id).to_ascii_uppercase().replace('-', "_")
+}
+
 fn kept(text: &str, also: impl Fn(char) -> bool) -> String {
     text.chars()
         .map(|c| c.to_ascii_lowercase())
@@ -86,6 +129,32 @@ mod tests {
         }
         assert_eq!(dns_label(&"A-".repeat(32)).map(|label| label.len()), Some(63));
         assert_eq!(dns_label(&"a".repeat(64)), None);
+    }
+
+    #[test]
+    fn annotations_are_those_of_the_agent() {
+        let long = "abcdefghij".repeat(7);
+        for (label, key) in [
+            ("$edgeHub", Some("edgeHub")),
+            ("K8S.IO/---a-0--", Some("k8s.io/a-0")),
+            ("com.example.team", Some("com.example.team")),
+            (long.as_str(), None),
+            (&format!("iothub.azure-device.net/{long}"), None),
+            ("123.com/!!!!", None),
+            ("a..b/c", None),
+            ("$$$$.com/x", None),
+            ("a.&&&&.org/x", None),
+            ("/x", None),
+            ("", None),
+        ] {
+            assert_eq!(annotation_key(label).ok().as_deref(), key, "{label}");
+        }
+    }
+
+    #[test]
+    fn service_variables_are_those_of_kubernetes() {
+        assert_eq!(service_variable("redis-cache"), "REDIS_CACHE");
+        assert_eq!(service_variable("$edgeHub"), "EDGEHUB");
     }
 
     #[test]

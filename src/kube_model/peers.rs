@@ -1,11 +1,13 @@
 //! Which module of a deployment calls which other one.
 
+use std::collections::{BTreeMap, HashMap};
+
 use super::names::object_name;
-use crate::manifest::{Address, Argument, Module};
+use crate::manifest::{Address, Argument, Manifest, Module};
 use crate::text::Span;
 
 /// An address of one module in what another is started with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Call<'m> {
     /// Who calls.
     pub(crate) caller: Module<'m>,
@@ -24,33 +26,58 @@ impl Call<'_> {
     }
 }
 
-/// The calls of `caller` to other modules of its deployment. A host is a module if it is its id, in any case as host
-/// names are compared, or the name that it has in Kubernetes.
-pub(crate) fn calls_by(caller: Module<'_>) -> Vec<Call<'_>> {
-    let others: Vec<_> = caller.manifest().modules().filter(|module| module.id() != caller.id()).collect();
-    let names = |host: &str, module: &Module<'_>| {
-        host.eq_ignore_ascii_case(module.id()) || host.eq_ignore_ascii_case(&object_name(module.id()))
-    };
-    let mut calls = Vec::new();
-    for argument in caller.arguments() {
-        for address in argument.addresses() {
-            if let Some(callee) = others.iter().copied().find(|module| names(address.host, module)) {
-                calls.push(Call { caller, argument, address, callee });
-            }
-        }
-    }
-    calls
+/// Every call of a deployment.
+#[derive(Debug, Default)]
+pub(crate) struct Calls<'m> {
+    all: Vec<Call<'m>>,
+    by: BTreeMap<&'m str, Vec<usize>>,
+    to: BTreeMap<&'m str, Vec<usize>>,
 }
 
-/// The calls of other modules to `callee`.
-pub(crate) fn calls_to(callee: Module<'_>) -> Vec<Call<'_>> {
-    callee.manifest().modules().flat_map(calls_by).filter(|call| call.callee.id() == callee.id()).collect()
+impl<'m> Calls<'m> {
+    /// Finds the calls of `manifest`. A host is a module if it is its id, in any case as host names are compared, or the
+    /// name that it has in Kubernetes.
+    pub(crate) fn of(manifest: &'m Manifest) -> Self {
+        let mut names: HashMap<String, Module<'m>> = HashMap::new();
+        for module in manifest.modules() {
+            names.entry(module.id().to_ascii_lowercase()).or_insert(module);
+            names.entry(object_name(module.id())).or_insert(module);
+        }
+        let mut calls = Self::default();
+        for caller in manifest.modules() {
+            for argument in caller.arguments() {
+                for address in argument.addresses() {
+                    let callee = names.get(&address.host.to_ascii_lowercase()).copied();
+                    if let Some(callee) = callee.filter(|callee| callee.id() != caller.id()) {
+                        calls.by.entry(caller.id()).or_default().push(calls.all.len());
+                        calls.to.entry(callee.id()).or_default().push(calls.all.len());
+                        calls.all.push(Call { caller, argument, address, callee });
+                    }
+                }
+            }
+        }
+        calls
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Call<'m>> {
+        self.all.iter()
+    }
+
+    /// The calls of `caller` to other modules.
+    pub(crate) fn by(&self, caller: Module<'_>) -> impl Iterator<Item = &Call<'m>> {
+        self.by.get(caller.id()).into_iter().flatten().map(|i| &self.all[*i])
+    }
+
+    /// The calls of other modules to `callee`.
+    pub(crate) fn to(&self, callee: Module<'_>) -> impl Iterator<Item = &Call<'m>> {
+        self.to.get(callee.id()).into_iter().flatten().map(|i| &self.all[*i])
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Manifest;
     use crate::text::Source;
 
     #[test]
@@ -61,9 +88,10 @@ mod tests {
                 "A": {"value": "http://filter_module:80"}, "B": {"value": "http://filtermodule:81"},
                 "C": {"value": "http://elsewhere:82"}, "D": {"value": "/filtermodule/v1"}}}}}}}}"#;
         let manifest = Manifest::read(&Source::new("t", text)).unwrap();
-        let ports: Vec<_> =
-            calls_to(manifest.module("Filter_Module").unwrap()).iter().map(|call| call.address.port).collect();
-        assert_eq!(ports, [Some(80), Some(81)]);
-        assert_eq!(calls_by(manifest.module("Filter_Module").unwrap()).len(), 0);
+        let calls = Calls::of(&manifest);
+        let filter = manifest.module("Filter_Module").unwrap();
+        assert_eq!(calls.to(filter).map(|call| call.address.port).collect::<Vec<_>>(), [Some(80), Some(81)]);
+        assert_eq!(calls.by(filter).count(), 0);
+        assert_eq!(calls.by(manifest.module("caller").unwrap()).count(), 2);
     }
 }

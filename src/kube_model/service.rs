@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
+use crate::finding::Fix;
 use crate::manifest::{Module, Protocol, has_placeholder, port};
 use crate::text::{At, Kind};
 
@@ -18,8 +21,8 @@ pub(crate) struct Service<'m> {
     pub(crate) kind: ServiceKind,
     /// Its ports in the agent's order: exposed ones, then host ports. Of several with one number the last stays.
     pub(crate) ports: Vec<ServicePort<'m>>,
-    /// Whether a placeholder hides a port, or the options cannot be read: what is not in `ports` may be there all
-    /// the same.
+    /// Whether a placeholder hides a port, or the options cannot be read: what is not in `ports` may be there all the
+    /// same.
     pub(crate) unclear: bool,
 }
 
@@ -95,6 +98,18 @@ impl<'m> Service<'m> {
 pub(crate) fn means_service_options(key: &str) -> bool {
     let letters: String = key.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
     letters == "serviceoptions" || letters == "serviceoption"
+}
+
+/// The change that gives `module`, whose Service is `service`, the port `key` (`80/tcp`) inside the cluster. It asks
+/// where the Service has an external address, because the port could then be reached from outside.
+pub(crate) fn declare_port(module: Module<'_>, service: &Service<'_>, key: &str) -> Fix {
+    let (id, number) = (module.id(), key.split('/').next().unwrap_or_default());
+    let fix = if service.kind == ServiceKind::ClusterIp {
+        Fix::safe(format!("declare port {number} of `{id}`"))
+    } else {
+        Fix::ask(format!("declare port {number} of `{id}`, which opens it to the outside too"))
+    };
+    module.set_option(fix, &["ExposedPorts", key], json!({}))
 }
 
 /// `serviceOptions.type` where it is one; else the cluster's own without `PortBindings`, and the device's default with

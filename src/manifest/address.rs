@@ -1,5 +1,6 @@
 //! Addresses in what a module is started with: which hosts it will call, and where that is written.
 
+use core::net::Ipv4Addr;
 use std::ops::Range;
 
 use super::{EnvVar, Module};
@@ -77,6 +78,20 @@ impl<'m> Argument<'m> {
                     let whole = self.text[start..].trim() == &self.text[run.clone()];
                     (bare && whole).then(|| Address::new(self.text, run.clone(), None, None))
                 })
+        };
+        runs(self.text).into_iter().filter_map(judge).collect()
+    }
+
+    /// The IPv4 addresses that the text names, each with its bytes and the port behind it. A network (`10.0.0.0/8`) is
+    /// no address, nor is part of a longer number or name.
+    pub fn ipv4(&self) -> Vec<(Ipv4Addr, Range<usize>, Option<u16>)> {
+        let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let judge = |run: Range<usize>| {
+            let after = &self.text[run.end..];
+            let network = after.strip_prefix('/').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+            let address = self.text[run.clone()].parse().ok().filter(|_| !network)?;
+            let digits = after.strip_prefix(':').map(|rest| rest.split(|c| !of_name(c)).next().unwrap_or_default());
+            Some((address, run, digits.and_then(|digits| digits.parse().ok())))
         };
         runs(self.text).into_iter().filter_map(judge).collect()
     }
@@ -303,6 +318,21 @@ mod tests {
         ];
         for entry in entries {
             assert_eq!(found(entry), [], "{entry}");
+        }
+    }
+
+    #[test]
+    fn ipv4_addresses() {
+        let found = |value: &str| {
+            let text = serde_json::json!({ "Env": [format!("A={value}")] }).to_string();
+            let manifest = Manifest::read(&Source::new("t", text)).unwrap();
+            let addresses = manifest.modules().next().unwrap().arguments()[0].ipv4();
+            addresses.into_iter().map(|(address, _, port)| (address.to_string(), port)).collect::<Vec<_>>()
+        };
+        assert_eq!(found("mqtts://10.1.2.3:8883/x"), [("10.1.2.3".to_owned(), Some(8883))]);
+        assert_eq!(found("10.1.2.3, 10.1.2.4"), [("10.1.2.3".to_owned(), None), ("10.1.2.4".to_owned(), None)]);
+        for value in ["172.28.0.0/16", "v1.2.3.4", "1.2.3.4-rc", "1.2.3.4.5", "1.2.3", "300.1.2.3"] {
+            assert_eq!(found(value), [], "{value}");
         }
     }
 

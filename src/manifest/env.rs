@@ -1,5 +1,6 @@
 //! Environment variables, from both places where a deployment writes them.
 
+use super::Module;
 use crate::finding::Fix;
 use crate::text::{At, Kind, Path, Span};
 
@@ -98,13 +99,25 @@ impl<'m> EnvVar<'m> {
         (name == "https_proxy" || name == "http_proxy") && !self.value.trim().is_empty()
     }
 
-    /// The value, where it is written as a number or boolean.
-    pub(super) fn bare_value(&self) -> Option<At<'m>> {
-        let at = self.value_start.is_none().then(|| self.value_at()).flatten();
-        at.filter(|at| matches!(at.kind(), Kind::Number | Kind::Bool(_)))
-    }
-
     fn value_at(&self) -> Option<At<'m>> {
         if self.at.kind() == Kind::Object { self.at.get_ignoring_case("value") } else { Some(self.at) }
+    }
+}
+
+impl<'m> Module<'m> {
+    /// The variable `storageFolder`, which tells edgeHub where to keep messages; .NET programs know no case, and of two
+    /// the later wins.
+    pub(crate) fn storage_folder(self) -> Option<EnvVar<'m>> {
+        self.env().into_iter().rfind(|var| var.name.eq_ignore_ascii_case("storageFolder") && !var.value.is_empty())
+    }
+
+    /// Adds to `fix` that the variable `name` is set beside `other`, in the same of the two places.
+    #[must_use]
+    pub(crate) fn set_beside(self, fix: Fix, other: &EnvVar<'m>, name: &str, value: &str) -> Fix {
+        if other.is_in_options() {
+            fix.append(self.option_path(&["Env"]), format!("{name}={value}"))
+        } else {
+            fix.set(self.entry().path().key("env").key(name).key("value"), value)
+        }
     }
 }

@@ -28,6 +28,11 @@ impl<'m> PodVolume<'m> {
         keys.iter().try_fold(self.at, |at, key| at.get_ignoring_case(key))
     }
 
+    /// Whether it is gone with its pod: an `emptyDir`.
+    pub fn is_temporary(&self) -> bool {
+        self.at.get_ignoring_case("volume").is_some_and(|volume| volume.get_ignoring_case("emptyDir").is_some())
+    }
+
     /// Its `volumeMounts`, each with the place of its `mountPath`.
     pub fn mounts(&self) -> impl Iterator<Item = (At<'m>, At<'m>)> {
         let list = self.at.get_ignoring_case("volumeMounts");

@@ -6,11 +6,17 @@ mod docker;
 mod docker_keys;
 mod env;
 mod extensions;
+mod gpu;
 mod host_path;
 mod image;
+mod metrics;
+mod mount_point;
 mod options;
 mod placeholder;
+mod route;
 mod secrets;
+mod twin;
+mod upstream;
 mod visible_devices;
 
 use std::collections::BTreeSet;
@@ -24,11 +30,18 @@ pub(crate) use docker_keys::{Home, home, near};
 pub use env::EnvVar;
 pub use extensions::PodVolume;
 pub(crate) use extensions::{FPGA, GPU};
+pub(crate) use gpu::{GpuCount, GpuRequest};
 pub use host_path::HostPath;
 pub use image::Image;
+pub(crate) use metrics::{METRICS_ENDPOINTS, METRICS_PORT};
+pub use mount_point::{MountPoint, Mounted};
 pub use options::Options;
 pub(crate) use placeholder::has_placeholder;
+pub use route::Route;
 pub(crate) use secrets::holds_secret;
+pub(crate) use twin::MAX_SECTION;
+pub use twin::Section;
+pub(crate) use upstream::{UPSTREAM_PROTOCOL, UpstreamProtocol};
 pub use visible_devices::VisibleDevices;
 
 use crate::finding::Fix;
@@ -157,6 +170,11 @@ impl Manifest {
         self.modules.iter().map(|entry| Module { manifest: self, entry })
     }
 
+    /// `edgeAgent` and `edgeHub`, as far as they are written.
+    pub fn system_modules(&self) -> impl Iterator<Item = Module<'_>> {
+        self.modules().take_while(|module| module.is_system())
+    }
+
     /// The module `id`.
     pub fn module(&self, id: &str) -> Option<Module<'_>> {
         self.modules().find(|module| module.id() == id)
@@ -255,13 +273,8 @@ impl<'m> Module<'m> {
 
     /// The values of the module's desired properties, where the document has its twin too.
     pub fn twin(self) -> impl Iterator<Item = At<'m>> {
-        let mut at = self.manifest.agent();
-        while at.is_some_and(|at| at.key() != Some("$edgeAgent")) {
-            at = at.and_then(At::parent);
-        }
-        let own = at.and_then(At::parent).filter(|_| !self.is_system()).and_then(|sections| sections.get(self.id()));
-        let desired = |member: &At<'m>| member.key().is_some_and(|key| key.starts_with("properties.desired"));
-        own.into_iter().flat_map(At::members).filter(desired)
+        let own = if self.is_system() { None } else { self.manifest.section(self.id()) };
+        own.into_iter().flat_map(Section::desired)
     }
 
     /// Whether it is not to run: such a module has no pod, and holds nothing.

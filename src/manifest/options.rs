@@ -31,7 +31,9 @@ impl Options {
         if document.at(first).kind() == Kind::Object {
             return Options::Parsed(first);
         }
-        let blank = pieces.iter().all(|id| document.at(*id).as_str().is_none_or(|text| text.trim().is_empty()));
+        let blank = pieces
+            .iter()
+            .all(|id| document.at(*id).raw().trim_matches(|c: char| c == '"' || c.is_whitespace()).is_empty());
         if blank {
             return Options::Absent;
         }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::Manifest;
-use crate::text::{At, Kind, Source, Span};
+use super::placeholder::starts_with_placeholder;
+use super::{Manifest, Options};
+use crate::text::{At, Document, Kind, Source, Span};
 
 /// Environment variables whose values are no secret and that rules need (`ARCHITECTURE.md`, secrets), in lower case. A proxy
 /// keeps everything but its user and password.
@@ -27,7 +28,19 @@ const SECRET_WORDS: [&str; 9] =
     ["password", "passwd", "pwd", "secret", "token", "credential", "apikey", "accesskey", "connectionstring"];
 
 /// Marks in a value that say the same.
-const SECRET_MARKS: [&str; 5] = ["sharedaccesskey=", "sharedaccesssignature", "accountkey=", "password=", "sig="];
+const SECRET_MARKS: [&str; 11] = [
+    "sharedaccesskey=",
+    "sharedaccesssignature",
+    "accountkey=",
+    "password=",
+    "pwd=",
+    "secret=",
+    "token=",
+    "apikey=",
+    "api_key=",
+    "code=",
+    "sig=",
+];
 
 impl Manifest {
     /// The text with everything secret overwritten by as many `*` as it has bytes, so that every place stays where
@@ -35,44 +48,103 @@ impl Manifest {
     pub fn masked(&self, shown: &[Span]) -> Source {
         let document = self.document();
         let shown: Vec<Range<usize>> = shown.iter().flat_map(|span| document.ranges(*span)).collect();
-        let mut text = document.source().text().as_bytes().to_vec();
-        let mut mask = |span: Span, keep: &[Range<usize>]| {
-            for i in document.ranges(span).into_iter().flatten() {
-                if !keep.iter().any(|range| range.contains(&i)) {
-                    text[i] = b'*';
-                }
+        let mut mask = Mask { text: document.source().text().as_bytes().to_vec(), document };
+        for at in document.nodes().filter(|at| is_scalar(*at)) {
+            if let Some((name, value)) = variable(at)
+                && !OPEN_NAMES.contains(&name.to_ascii_lowercase().as_str())
+            {
+                mask.value(at, value, if is_secret_name(name) { &[] } else { &shown });
             }
-        };
-        let mut unquoted = Vec::new();
-        for module in self.modules() {
-            for var in module.env() {
-                if !OPEN_NAMES.contains(&var.name.to_ascii_lowercase().as_str()) {
-                    let keep: &[Range<usize>] = if is_secret_name(var.name) { &[] } else { &shown };
-                    mask(var.value_span(), keep);
-                    unquoted.extend(var.bare_value().filter(|at| is_masked(&document.ranges(at.span()), keep)));
-                }
-            }
-        }
-        for at in document.nodes().filter(|at| at.kind() == Kind::String && at.opened().id() == at.id()) {
             for secret in secret_parts(at) {
-                mask(at.part(secret), &[]);
+                mask.value(at, secret, &[]);
             }
         }
-        // A number or a boolean is no JSON any more without its digits or letters: it becomes a string of the same
-        // length, or a digit.
-        for range in unquoted.into_iter().flat_map(|at| document.ranges(at.span())) {
-            match range.len() {
-                1 => text[range.start] = b'0',
-                length => {
-                    text[range.start] = b'"';
-                    text[range.start + length - 1] = b'"';
-                }
+        // createOptions that are no JSON have no nodes: whatever could be a value in them is overwritten.
+        for module in self.modules() {
+            if let Options::Broken { error, .. } = module.options() {
+                error.values.iter().for_each(|range| mask.bytes(range.clone(), &[]));
             }
         }
         // Only whole escape sequences and characters are overwritten, with ASCII: the text stays UTF-8 and JSON.
-        let text = String::from_utf8(text).unwrap_or_default();
-        Source::new(document.source().name(), text)
+        Source::new(document.source().name(), String::from_utf8(mask.text).unwrap_or_default())
     }
+}
+
+/// A text being overwritten.
+struct Mask<'m> {
+    text: Vec<u8>,
+    document: &'m Document,
+}
+
+impl Mask<'_> {
+    /// Overwrites `part` of what `at` says, but for the bytes of `keep`.
+    fn value(&mut self, at: At<'_>, part: Range<usize>, keep: &[Range<usize>]) {
+        let ranges = self.document.ranges(if at.kind() == Kind::String { at.part(part) } else { at.span() });
+        let kept = |range: &Range<usize>| keep.iter().any(|kept| kept.start < range.end && range.start < kept.end);
+        if at.kind() != Kind::String {
+            // A number or a boolean is no JSON any more without its digits or letters.
+            if !ranges.iter().any(kept) {
+                self.bare(at, &ranges);
+            }
+            return;
+        }
+        for range in ranges {
+            self.bytes(range, keep);
+        }
+    }
+
+    fn bytes(&mut self, range: Range<usize>, keep: &[Range<usize>]) {
+        for i in range {
+            if !keep.iter().any(|range| range.contains(&i)) {
+                self.text[i] = b'*';
+            }
+        }
+    }
+
+    /// In the file itself a string of the same length; inside of a string, where a quote would end it, a number.
+    fn bare(&mut self, at: At<'_>, ranges: &[Range<usize>]) {
+        let in_file = std::ptr::eq(self.document.layer_text(at.span()), self.document.source().text());
+        match ranges {
+            [range] if in_file && range.len() > 1 => {
+                self.bytes(range.clone(), &[]);
+                self.text[range.start] = b'"';
+                self.text[range.end - 1] = b'"';
+            }
+            ranges => ranges.iter().cloned().flatten().for_each(|i| self.text[i] = b'1'),
+        }
+    }
+}
+
+fn is_scalar(at: At<'_>) -> bool {
+    match at.kind() {
+        // A string that holds JSON is looked at from inside.
+        Kind::String => at.opened().id() == at.id(),
+        Kind::Number | Kind::Bool(_) => true,
+        Kind::Null | Kind::Array | Kind::Object => false,
+    }
+}
+
+/// Name and value of the environment variable whose value `at` is, wherever an `Env` or `env` stands: entries of a list,
+/// or whatever is below a member.
+fn variable(at: At<'_>) -> Option<(&str, Range<usize>)> {
+    let is_env = |at: At<'_>| at.key().is_some_and(|key| key.eq_ignore_ascii_case("env"));
+    let parent = at.parent()?;
+    if parent.kind() == Kind::Array && is_env(parent) {
+        let text = at.as_str()?;
+        return match text.split_once('=') {
+            Some((name, value)) => Some((name, text.len() - value.len()..text.len())),
+            None => value_without_equals(text),
+        };
+    }
+    let mut member = at;
+    for _ in 0..4 {
+        let holder = member.parent()?;
+        if holder.kind() == Kind::Object && is_env(holder) {
+            return Some((member.key()?, 0..at.as_text()?.len()));
+        }
+        member = holder;
+    }
+    None
 }
 
 /// Whether a string has something in it that must not be shown, so that no edit may repeat it.
@@ -80,8 +152,15 @@ pub(crate) fn holds_secret(at: At<'_>) -> bool {
     !secret_parts(at).is_empty()
 }
 
-fn is_masked(ranges: &[Range<usize>], keep: &[Range<usize>]) -> bool {
-    ranges.iter().all(|range| keep.iter().all(|kept| kept.end <= range.start || range.end <= kept.start))
+/// Name and value of an entry of `Env` without `=`, as `NAME:value` or with whatever else stands between them: it sets
+/// nothing, but somebody meant it to.
+fn value_without_equals(text: &str) -> Option<(&str, Range<usize>)> {
+    if starts_with_placeholder(text) {
+        return None;
+    }
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')))?;
+    let start = end + text[end..].chars().next().map_or(0, char::len_utf8);
+    Some((&text[..end], start..text.len()))
 }
 
 /// The parts of a string that are secret wherever it stands: all of it below a key that says so, or in registry
@@ -90,6 +169,7 @@ fn secret_parts(at: At<'_>) -> Vec<Range<usize>> {
     let text = at.as_str().unwrap_or_default();
     let lower = text.to_ascii_lowercase();
     let whole = at.key().is_some_and(is_secret_name)
+        || follows_secret_flag(at)
         || SECRET_MARKS.iter().any(|mark| lower.contains(mark))
         || is_registry_credential(at);
     if whole {
@@ -99,6 +179,16 @@ fn secret_parts(at: At<'_>) -> Vec<Range<usize>> {
         return std::iter::once(start..text.len()).collect();
     }
     userinfo(text)
+}
+
+/// Whether `at` is the argument after a flag such as `--password`.
+fn follows_secret_flag(at: At<'_>) -> bool {
+    let before = at
+        .parent()
+        .filter(|list| list.kind() == Kind::Array)
+        .and_then(|list| list.items().take_while(|item| item.id() != at.id()).last());
+    let flag = before.and_then(At::as_str).filter(|text| text.starts_with('-') && !text.contains('='));
+    flag.is_some_and(is_secret_name)
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -148,12 +238,44 @@ mod tests {
     }
 
     #[test]
+    fn entries_without_equals_are_masked_behind_their_name() {
+        let text = r#"{"Env": ["DB:hunter2", "DB_PASSWORD hunter2", "no_proxy:localhost", "DEBUG", "${ALL}"]}"#;
+        assert_eq!(
+            masked(text),
+            r#"{"Env": ["DB:*******", "DB_PASSWORD *******", "no_proxy:localhost", "DEBUG", "${ALL}"]}"#
+        );
+    }
+
+    #[test]
     fn numbers_and_booleans_stay_json() {
         let text = r#"{"modulesContent": {"$edgeAgent": {"properties.desired": {"modules": {"m": {
             "env": {"A": {"value": 12345}, "B": {"value": true}, "C": {"value": 7}, "D": false}}}}}}}"#;
         let out = masked(text);
-        assert!(out.contains(r#""A": {"value": "***"}, "B": {"value": "**"}, "C": {"value": 0}, "D": "***""#), "{out}");
+        assert!(out.contains(r#""A": {"value": "***"}, "B": {"value": "**"}, "C": {"value": 1}, "D": "***""#), "{out}");
         assert!(Manifest::read(&Source::new("t", out)).is_ok());
+    }
+
+    #[test]
+    fn variables_are_masked_wherever_they_stand() {
+        let text = r#"{"Env": ["A=one"], "HostConfig": {"Env": ["B=two"], "env": {"C": {"value": 33}}}, "Env": ["D=four"],
+            "Cmd": ["--api-key", "five", "--mode", "fast"], "Other": "https://h/p?code=six"}"#;
+        let out = masked(text);
+        for secret in ["one", "two", "33", "four", "five", "six"] {
+            assert!(!out.contains(secret), "{secret} in {out}");
+        }
+        assert!(out.contains("fast"));
+    }
+
+    #[test]
+    fn values_of_broken_create_options_are_masked() {
+        let text = r#"{"modulesContent": {"$edgeAgent": {"properties.desired": {"modules": {"m": {"settings": {
+            "createOptions": "{\"Env\":[\"A=one\", B=two, 333],\"HostConfig\":{\"Privileged\":true}"}}}}}}}"#;
+        let out = masked(text);
+        for secret in ["one", "two", "333"] {
+            assert!(!out.contains(secret), "{secret} in {out}");
+        }
+        assert!(out.contains(r#"\"HostConfig\":{\"Privileged\":true}"#), "{out}");
+        assert_eq!(out.len(), text.len());
     }
 
     #[test]

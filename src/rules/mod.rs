@@ -67,6 +67,11 @@ registry! {
         port_syntax
         duplicate_port
         service_options
+        device_port
+        cluster_address
+        gateway_override
+        gateway_address
+        service_variables
     }
 
     compute {
@@ -103,6 +108,9 @@ registry! {
         no_proxy
         upstream_protocol
         runtime_modules
+        inherited_protocol
+        upstream_spelling
+        https
     }
 
     lifecycle {
@@ -130,6 +138,7 @@ registry! {
         not_a_label
         leading_digit
         reserved
+        label_key
     }
 
     options {
@@ -141,11 +150,33 @@ registry! {
         command_string
         user
         untranslated
+        env_runtime
+        env_twice
+        log_config
+        healthcheck
+        elevated
+        no_effect
     }
 
     hub {
         ports
         mapped_port
+        storage
+        storage_user
+        time_to_live
+        route
+        limits
+        schema
+    }
+
+    monitoring {
+        agent_metrics
+        hub_metrics
+    }
+
+    platform {
+        managed_iot_edge
+        vm_gpu
     }
 
     manifest {

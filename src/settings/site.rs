@@ -31,6 +31,10 @@ pub struct Site {
     pub worker_cpus: Option<Quantity>,
     /// The version of CUDA up to which the driver of the GPUs goes, as `nvidia-smi` shows it: `11.2`.
     pub cuda: Option<Cuda>,
+    /// How long the site is without IoT Hub while it moves, in seconds: what edgeHub has to keep for that long.
+    pub downtime_secs: Option<u32>,
+    /// `allow_elevated_docker_permissions` of the IoT Edge daemon in the Ubuntu VM; its own default is true.
+    pub elevated_docker_permissions: Option<bool>,
 }
 
 /// A version of CUDA.
@@ -145,8 +149,11 @@ impl Site {
             "worker_memory" => self.worker_memory = Some(parsed(key, value)?),
             "worker_cpus" => self.worker_cpus = Some(parsed(key, value)?),
             "cuda" => self.cuda = Some(parsed(key, value)?),
+            "downtime_secs" => self.downtime_secs = Some(parsed(key, value)?),
+            "elevated_docker_permissions" => self.elevated_docker_permissions = Some(parsed(key, value)?),
             other => {
-                let known = "shares, share_paths, gpus, external_ips, software, worker_memory, worker_cpus and cuda";
+                let known = "shares, share_paths, gpus, external_ips, software, worker_memory, worker_cpus, cuda, \
+                             downtime_secs and elevated_docker_permissions";
                 return Err(refused(other, &format!("unknown; there are {known}")));
             }
         }
@@ -173,15 +180,24 @@ mod tests {
     #[test]
     fn assignments_set_facts() {
         let mut site = Site::default();
-        for assignment in
-            ["shares=in, out", "gpus=2", "software=2103", "worker_memory=8Gi", "share_paths=in:/mnt/in", "cuda=11.2"]
-        {
+        for assignment in [
+            "shares=in, out",
+            "gpus=2",
+            "software=2103",
+            "worker_memory=8Gi",
+            "cuda=11.2",
+            "share_paths=in:/mnt/in",
+            "downtime_secs=14400",
+            "elevated_docker_permissions=false",
+        ] {
             site.set(assignment).unwrap();
         }
         assert_eq!(site.shares.unwrap().len(), 2);
         assert_eq!(site.share_paths.unwrap()["in"], "/mnt/in");
         assert!(site.cuda.unwrap() > "10.2".parse().unwrap() && site.cuda < "11.10.1".parse().ok());
         assert_eq!(site.worker_memory.unwrap().thousandths(), 8 * 1024 * 1024 * 1024 * 1000);
+        assert_eq!(site.downtime_secs, Some(14400));
+        assert_eq!(site.elevated_docker_permissions, Some(false));
     }
 
     #[test]
@@ -191,6 +207,8 @@ mod tests {
             ("gpus=many", "site.gpus: `many`: invalid digit"),
             ("gpus", "expected KEY=VALUE"),
             ("software=21", "yymm"),
+            ("downtime_secs=4h", "site.downtime_secs: `4h`: invalid digit"),
+            ("elevated_docker_permissions=no", "not `true` or `false`"),
             ("worker_memory=8GB", "no quantity"),
             ("cuda=11", "no version of CUDA"),
             ("share_paths=in", "expected SHARE:PATH"),

@@ -1,6 +1,8 @@
 //! One pass over raw text before it is parsed: how deep it nests, which brackets stay open, and where a surrogate
 //! escape stands alone. Tolerates anything; judging is the parser's.
 
+use std::ops::Range;
+
 /// What one pass over a text shows.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -59,6 +61,41 @@ pub(super) fn scan(text: &str) -> Scan {
     scan
 }
 
+/// Where a text that may not be JSON has what could be values: the content of strings that are no keys, and words without
+/// quotes that are neither `true`, `false`, `null` nor placeholders. A string that is never closed ends with the text.
+pub(super) fn values(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut values = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        if bytes[at] == b'"' {
+            let end = string_end(bytes, at, &mut Vec::new());
+            at = end.unwrap_or(bytes.len()).min(bytes.len());
+            let is_key = text.get(at..).is_some_and(|rest| rest.trim_start().starts_with(':'));
+            let content = start + 1..if end.is_some() { at - 1 } else { at };
+            if !is_key && !content.is_empty() {
+                values.push(content);
+            }
+            continue;
+        }
+        let ends = |c: char| c.is_whitespace() || "\",:{}[]".contains(c);
+        let word = text.get(at..).map(|rest| rest.split(ends).next().unwrap_or_default()).unwrap_or_default();
+        if word.is_empty() {
+            at += 1;
+            continue;
+        }
+        at += word.len();
+        let harmless =
+            ["true", "false", "null"].contains(&word) || word.starts_with(['<', '$', '_', '#', '/', '=', '>']);
+        let is_key = text.get(at..).is_some_and(|rest| rest.trim_start().starts_with(':'));
+        if !harmless && !is_key {
+            values.push(start..at);
+        }
+    }
+    values
+}
+
 /// The offset after the closing quote of the string that starts at `start`.
 fn string_end(bytes: &[u8], start: usize, surrogates: &mut Vec<usize>) -> Option<usize> {
     let mut at = start + 1;
@@ -98,6 +135,13 @@ mod tests {
     #[test]
     fn open_brackets_are_listed_from_the_outside() {
         assert_eq!(scan(r#"{"a": [{"b": 1"#).open, [0, 6, 7]);
+    }
+
+    #[test]
+    fn values_are_told_from_keys() {
+        let text = r#"{"Env": ["A=1", word, 42, $X], "k": "open"#;
+        let found: Vec<&str> = values(text).into_iter().map(|range| &text[range]).collect();
+        assert_eq!(found, ["A=1", "word", "42", "open"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
 
 use super::lines::{Lines, Position};
-use super::scan::Scan;
+use super::scan::{Scan, values};
 
 /// A named text and its lines.
 #[derive(Debug, Clone)]
@@ -39,6 +39,15 @@ impl Source {
         Arc::clone(&self.text)
     }
 
+    /// The text with `ranges` overwritten by as many `*` as they have bytes.
+    #[must_use]
+    pub fn masked(&self, ranges: &[Range<usize>]) -> Source {
+        let mut text = self.text.as_bytes().to_vec();
+        ranges.iter().cloned().flatten().filter(|i| *i < self.text.len()).for_each(|i| text[i] = b'*');
+        // Whole characters are overwritten, with ASCII: the text stays UTF-8.
+        Source::new(self.name.as_ref(), String::from_utf8(text).unwrap_or_default())
+    }
+
     /// Line and column of byte `offset`.
     pub fn position(&self, offset: usize) -> Position {
         self.lines.position(&self.text, offset)
@@ -56,6 +65,8 @@ pub struct SyntaxError {
     pub notes: Vec<SyntaxNote>,
     /// The way out, where one is known.
     pub help: Option<String>,
+    /// Every range of the file that could be a value of the text at fault, and so could be a secret.
+    pub values: Vec<Range<usize>>,
 }
 
 /// A second place of a [`SyntaxError`].
@@ -95,16 +106,18 @@ pub(super) fn too_long(bytes: usize, limit: usize) -> SyntaxError {
         at: Vec::new(),
         notes: Vec::new(),
         help: Some("a deployment has a few hundred kilobytes at most: this is not one".to_owned()),
+        values: Vec::new(),
     }
 }
 
 /// The error of nesting deeper than `limit`.
-pub(super) fn too_deep(scan: &Scan, limit: usize, places: &Places<'_>) -> SyntaxError {
+pub(super) fn too_deep(text: &str, scan: &Scan, limit: usize, places: &Places<'_>) -> SyntaxError {
     SyntaxError {
         message: format!("brackets nest {} deep, more than {limit} are not read", scan.depth),
         at: (places.map)(scan.deepest_at..scan.deepest_at + 1),
         notes: Vec::new(),
         help: Some("a deployment nests about 12 deep: this is not one".to_owned()),
+        values: values(text).into_iter().flat_map(places.map).collect(),
     }
 }
 
@@ -115,6 +128,7 @@ pub(super) fn empty(text: &str, places: &Places<'_>) -> SyntaxError {
         at: (places.map)(text.len()..text.len()),
         notes: Vec::new(),
         help: None,
+        values: Vec::new(),
     }
 }
 
@@ -155,7 +169,8 @@ pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Plac
         .take(3)
         .map(|open| SyntaxNote { at: (places.map)(*open..*open + 1), label: "opened here, never closed".to_owned() })
         .collect();
-    SyntaxError { message, at: (places.map)(at), notes, help }
+    let values = values(text).into_iter().flat_map(places.map).collect();
+    SyntaxError { message, at: (places.map)(at), notes, help, values }
 }
 
 /// The marker of a merge conflict in whose line `offset` is.
@@ -203,10 +218,13 @@ fn is_unterminated(kind: &ParseErrorKind) -> bool {
 fn found(text: &str, offset: usize) -> String {
     let rest = text.get(offset..).unwrap_or_default();
     let end = rest.find(|c: char| c.is_whitespace() || ",:{}[]\"".contains(c)).unwrap_or(rest.len()).max(1);
+    let token = rest.get(..end).unwrap_or_default();
     match rest.chars().next() {
         None => "the end of the text".to_owned(),
         Some('"') => "a string".to_owned(),
-        Some(c) => format!("`{}`", rest.get(..end).unwrap_or(&c.to_string())),
+        // A word may be a value that lacks its quotes, and so a secret; a placeholder is none.
+        Some(c) if c.is_alphanumeric() && !token.chars().all(|c| c.is_ascii_alphabetic()) => "a word".to_owned(),
+        Some(_) => format!("`{token}`"),
     }
 }
 

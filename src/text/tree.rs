@@ -1,7 +1,7 @@
 //! A parsed document: an arena of nodes, each with its bytes and its parent, over one or more layers of text.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jsonc_parser::ast::{ObjectPropName, Value};
 use jsonc_parser::common::Ranged;
@@ -63,19 +63,25 @@ struct Layer {
 struct Node {
     span: Span,
     kind: Kind,
-    /// The decoded text of a string with escapes.
-    decoded: Option<Box<str>>,
+    /// Whether it is a string with escapes, which says something else than its bytes.
+    escaped: bool,
+    /// What such a string says, once somebody asked.
+    decoded: OnceLock<Box<str>>,
     parent: Option<NodeId>,
     /// The key under which the parent object holds this node.
     key: Option<Key>,
     /// The position among the parent's children.
     index: u32,
-    children: Vec<NodeId>,
+    /// The children stand side by side in the arena.
+    children: Range<u32>,
 }
 
 #[derive(Debug, Clone)]
 struct Key {
     span: Span,
+    /// Without its quotes, in the same layer.
+    content: Span,
+    /// What it says, where that differs from its bytes.
     decoded: Option<Box<str>>,
 }
 
@@ -172,10 +178,13 @@ impl Document {
     pub fn path(&self, span: Span) -> Path {
         let mut at = self.at(self.layers[span.layer as usize].root);
         loop {
-            let children = if at.kind() == Kind::String { &[] } else { at.node().children.as_slice() };
-            let after = children.partition_point(|id| self.at(*id).member_span().start <= span.start);
-            match children[..after].last().map(|id| self.at(*id)) {
-                Some(child) if span.end <= child.span().end => at = child,
+            let children = if at.kind() == Kind::String { &[] } else { self.children(at.node()) };
+            let starts = |node: &Node| node.key.as_ref().map_or(node.span, |key| key.span).start;
+            let after = children.partition_point(|node| starts(node) <= span.start);
+            match after.checked_sub(1) {
+                Some(last) if span.end <= children[last].span.end => {
+                    at = self.at(NodeId(at.node().children.start + narrow(last)));
+                }
                 _ => return at.path(),
             }
         }
@@ -196,6 +205,10 @@ impl Document {
         (0..self.nodes.len()).map(|i| self.at(NodeId(narrow(i))))
     }
 
+    fn children(&self, node: &Node) -> &[Node] {
+        &self.nodes[node.children.start as usize..node.children.end as usize]
+    }
+
     fn slice(&self, span: Span) -> &str {
         &self.layer_text(span)[span.start as usize..span.end as usize]
     }
@@ -211,17 +224,19 @@ impl Document {
         }
         let scan = scan(&text);
         if scan.depth > MAX_DEPTH {
-            return Err(Box::new(syntax::too_deep(&scan, MAX_DEPTH, &places)));
+            return Err(Box::new(syntax::too_deep(&text, &scan, MAX_DEPTH, &places)));
         }
         let readable = readable(&text, &scan);
         let parsed = parse_to_ast(&readable, &collect_options(), &parse_options(layer > 0))
             .map_err(|error| Box::new(syntax::explain(&text, &scan, &error, &places)))?;
         let value = parsed.value.ok_or_else(|| Box::new(syntax::empty(&text, &places)))?;
+        let root = NodeId(narrow(self.nodes.len()));
         let mut grower = Grower { nodes: &mut self.nodes, layer, text: &text };
-        let root = grower.node(&value, parent, None, 0);
+        grower.seat(parent, None, 0);
+        grower.fill(root, &value);
         self.layers[layer as usize].root = root;
         if let Some(parent) = parent {
-            self.nodes[parent.0 as usize].children.push(root);
+            self.nodes[parent.0 as usize].children = root.0..root.0 + 1;
         }
         Ok(root)
     }
@@ -273,55 +288,68 @@ struct Grower<'d> {
 }
 
 impl Grower<'_> {
-    fn node(&mut self, value: &Value<'_>, parent: Option<NodeId>, key: Option<Key>, index: usize) -> NodeId {
-        let id = NodeId(narrow(self.nodes.len()));
-        let span = self.span(value.start()..value.end());
-        let (kind, decoded) = match value {
-            Value::NullKeyword(_) => (Kind::Null, None),
-            Value::BooleanLit(b) => (Kind::Bool(b.value), None),
-            Value::NumberLit(_) => (Kind::Number, None),
-            Value::StringLit(_) => (Kind::String, self.decoded(span)),
-            Value::Array(_) => (Kind::Array, None),
-            Value::Object(_) => (Kind::Object, None),
+    /// Makes the place of a node, so that its siblings can stand beside it.
+    fn seat(&mut self, parent: Option<NodeId>, key: Option<Key>, index: usize) {
+        let span = Span { layer: self.layer, start: 0, end: 0 };
+        let (decoded, index) = (OnceLock::new(), narrow(index));
+        let (kind, escaped, children) = (Kind::Null, false, 0..0);
+        self.nodes.push(Node { span, kind, escaped, decoded, parent, key, index, children });
+    }
+
+    fn fill(&mut self, id: NodeId, value: &Value<'_>) {
+        let first = narrow(self.nodes.len());
+        let node = &mut self.nodes[id.0 as usize];
+        (node.span.start, node.span.end) = (narrow(value.start()), narrow(value.end()));
+        node.kind = match value {
+            Value::NullKeyword(_) => Kind::Null,
+            Value::BooleanLit(b) => Kind::Bool(b.value),
+            Value::NumberLit(_) => Kind::Number,
+            Value::StringLit(_) => Kind::String,
+            Value::Array(_) => Kind::Array,
+            Value::Object(_) => Kind::Object,
         };
-        self.nodes.push(Node { span, kind, decoded, parent, key, index: narrow(index), children: Vec::new() });
-        let children = match value {
+        match value {
+            Value::StringLit(_) => node.escaped = self.text[value.start()..value.end()].contains('\\'),
             Value::Array(array) => {
-                array.elements.iter().enumerate().map(|(i, element)| self.node(element, Some(id), None, i)).collect()
+                node.children = first..first + narrow(array.elements.len());
+                (0..array.elements.len()).for_each(|i| self.seat(Some(id), None, i));
+                (first..).zip(&array.elements).for_each(|(child, value)| self.fill(NodeId(child), value));
             }
-            Value::Object(object) => object
-                .properties
-                .iter()
-                .enumerate()
-                .map(|(i, property)| {
-                    let range = match &property.name {
-                        ObjectPropName::String(literal) => literal.start()..literal.end(),
-                        ObjectPropName::Word(word) => word.start()..word.end(),
-                    };
-                    let span = self.span(range);
-                    let key = Key { span, decoded: self.decoded(span) };
-                    self.node(&property.value, Some(id), Some(key), i)
-                })
-                .collect(),
-            _ => Vec::new(),
+            Value::Object(object) => {
+                node.children = first..first + narrow(object.properties.len());
+                for (i, property) in object.properties.iter().enumerate() {
+                    let key = self.key(&property.name);
+                    self.seat(Some(id), Some(key), i);
+                }
+                (first..)
+                    .zip(&object.properties)
+                    .for_each(|(child, property)| self.fill(NodeId(child), &property.value));
+            }
+            _ => {}
+        }
+    }
+
+    fn key(&self, name: &ObjectPropName<'_>) -> Key {
+        let (range, quotes) = match name {
+            ObjectPropName::String(literal) => (literal.start()..literal.end(), 1),
+            ObjectPropName::Word(word) => (word.start()..word.end(), 0),
         };
-        self.nodes[id.0 as usize].children = children;
-        id
+        let content = self.span(range.start + quotes..range.end - quotes);
+        let text = &self.text[content.start as usize..content.end as usize];
+        let decoded = text.contains('\\').then(|| decoded(text));
+        Key { span: self.span(range), content, decoded }
     }
 
     fn span(&self, range: Range<usize>) -> Span {
         Span { layer: self.layer, start: narrow(range.start), end: narrow(range.end) }
     }
+}
 
-    /// What the literal at `span` says, where that differs from its bytes.
-    fn decoded(&self, span: Span) -> Option<Box<str>> {
-        let content = content(&self.text[span.start as usize..span.end as usize]);
-        content.contains('\\').then(|| {
-            let mut decoder = Decoder::default();
-            decoder.literal(content, 0);
-            decoder.finish().0.into()
-        })
-    }
+/// What the content of a string literal says.
+fn decoded(content: &str) -> Box<str> {
+    let mut decoder = Decoder::default();
+    decoder.literal(content, 0);
+    decoder.finish().0.into()
 }
 
 /// A string literal without its quotes.
@@ -387,12 +415,12 @@ impl<'d> At<'d> {
     /// The key under which an object holds this value.
     pub fn key(self) -> Option<&'d str> {
         let key = self.node().key.as_ref()?;
-        Some(key.decoded.as_deref().unwrap_or_else(|| content(self.document.slice(key.span))))
+        Some(key.decoded.as_deref().unwrap_or_else(|| self.document.slice(key.content)))
     }
 
     /// Whether the key is written in quotes; so is a value without a key.
     pub fn is_key_quoted(self) -> bool {
-        self.node().key.as_ref().is_none_or(|key| self.document.slice(key.span).starts_with('"'))
+        self.node().key.as_ref().is_none_or(|key| key.span != key.content)
     }
 
     /// The value as it is written.
@@ -403,7 +431,8 @@ impl<'d> At<'d> {
     /// What a string says.
     pub fn as_str(self) -> Option<&'d str> {
         let node = self.node();
-        (node.kind == Kind::String).then(|| node.decoded.as_deref().unwrap_or_else(|| content(self.raw())))
+        let text = (node.kind == Kind::String).then(|| content(self.raw()))?;
+        Some(if node.escaped { node.decoded.get_or_init(|| decoded(text)) } else { text })
     }
 
     /// A string as it is, a number or boolean as it is written.
@@ -432,8 +461,14 @@ impl<'d> At<'d> {
     /// The bytes of `range` of what a string says, for instance one part of `host:container`.
     pub fn part(self, range: Range<usize>) -> Span {
         let span = self.span();
+        let text = content(self.raw());
+        if !self.node().escaped {
+            // Most strings mean what they are made of.
+            let start = |offset: usize| (span.start + 1 + narrow(offset)).min(span.end);
+            return Span { start: start(range.start), end: start(range.end), ..span };
+        }
         let mut decoder = Decoder::default();
-        decoder.literal(content(self.raw()), span.start as usize + 1);
+        decoder.literal(text, span.start as usize + 1);
         let outer = decoder.finish().1.outer(range);
         let start = outer.first().map_or(span.start, |range| narrow(range.start));
         let end = outer.last().map_or(span.end, |range| narrow(range.end));
@@ -442,15 +477,15 @@ impl<'d> At<'d> {
 
     /// The elements of an array; nothing for other values.
     pub fn items(self) -> impl DoubleEndedIterator<Item = At<'d>> + ExactSizeIterator {
-        let ids = if self.kind() == Kind::Array { self.node().children.as_slice() } else { &[] };
-        ids.iter().map(move |id| self.document.at(*id))
+        let ids = if self.kind() == Kind::Array { self.node().children.clone() } else { 0..0 };
+        ids.map(move |id| self.document.at(NodeId(id)))
     }
 
     /// The values of an object, each knowing its key; for a string that holds embedded JSON, those of that.
     pub fn members(self) -> impl DoubleEndedIterator<Item = At<'d>> + ExactSizeIterator {
         let node = self.opened();
-        let ids = if node.kind() == Kind::Object { node.node().children.as_slice() } else { &[] };
-        ids.iter().map(move |id| self.document.at(*id))
+        let ids = if node.kind() == Kind::Object { node.node().children.clone() } else { 0..0 };
+        ids.map(move |id| self.document.at(NodeId(id)))
     }
 
     /// The element `index` of an array, also of one that is embedded in a string.
@@ -460,12 +495,19 @@ impl<'d> At<'d> {
 
     /// The member `key`; the last one where a key stands twice, as the agent's parser takes it.
     pub fn get(self, key: &str) -> Option<At<'d>> {
-        self.members().rev().find(|member| member.key() == Some(key))
+        self.members().rev().find(|member| member.may_be(key) && member.key() == Some(key))
     }
 
     /// The member `key` without regard to ASCII case, as the agent's parser finds its properties.
     pub fn get_ignoring_case(self, key: &str) -> Option<At<'d>> {
-        self.members().rev().find(|member| member.key().is_some_and(|k| k.eq_ignore_ascii_case(key)))
+        let same = |member: &At<'_>| member.may_be(key) && member.key().is_some_and(|k| k.eq_ignore_ascii_case(key));
+        self.members().rev().find(same)
+    }
+
+    /// Whether the key can be `key` by its length: most cannot, and their text need not be looked at.
+    fn may_be(self, key: &str) -> bool {
+        let own = self.node().key.as_ref();
+        own.is_some_and(|own| own.decoded.is_some() || (own.content.end - own.content.start) as usize == key.len())
     }
 
     /// The value that holds this one; for the root of embedded JSON, the string (its first piece).
@@ -476,9 +518,11 @@ impl<'d> At<'d> {
     /// The embedded root for a string that holds JSON, the value itself otherwise.
     #[must_use]
     pub fn opened(self) -> At<'d> {
-        match (self.kind(), self.node().children.first()) {
-            (Kind::String, Some(root)) => self.document.at(*root),
-            _ => self,
+        let children = &self.node().children;
+        if self.kind() == Kind::String && !children.is_empty() {
+            self.document.at(NodeId(children.start))
+        } else {
+            self
         }
     }
 

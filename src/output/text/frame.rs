@@ -37,11 +37,12 @@ pub(super) fn without_document(report: &Report, style: Style) -> String {
 pub(super) fn syntax(source: &Source, error: &SyntaxError, style: Style) -> String {
     let mut group =
         Level::ERROR.primary_title(error.message.as_str()).elements(Vec::<Snippet<'_, Annotation<'_>>>::new());
+    let masked = source.masked(&error.values);
     let mut marks: Vec<Mark<'_>> = error.at.iter().map(|range| Mark::primary(range.clone(), "")).collect();
     marks.extend(
         error.notes.iter().flat_map(|note| note.at.iter().map(|range| Mark::context(range.clone(), &note.label))),
     );
-    for snippet in snippets(source, &marks, style) {
+    for snippet in snippets(&masked, &marks, style) {
         group = group.element(snippet);
     }
     if marks.is_empty() {

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::{Call, calls_to, label_fault, object_name};
+use crate::kube_model::{Call, label_fault, object_name};
 use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 
@@ -48,7 +48,7 @@ rule! {
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     let (id, name) = (module.id(), object_name(module.id()));
     // edgeAgent and edgeHub are known by their names on Kubernetes to everybody.
     if module.is_system() || has_placeholder(id) {
@@ -69,8 +69,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         .at(module.entry().key_span(), format!("`{name}` in Kubernetes and as a host name"))
         .because(reason);
     let finding = if same_host { finding } else { finding.fix(fix) };
-    let calls = calls_to(module).into_iter().filter(|call| !call.address.host.eq_ignore_ascii_case(&name));
-    Verdict::Judged(std::iter::once(finding).chain(calls.map(|call| unreached(&call, &name))).collect())
+    let calls = context.calls.to(module).filter(|call| !call.address.host.eq_ignore_ascii_case(&name));
+    Verdict::Judged(std::iter::once(finding).chain(calls.map(|call| unreached(call, &name))).collect())
 }
 
 fn unreached(call: &Call<'_>, name: &str) -> Finding {

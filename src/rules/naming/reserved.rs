@@ -56,7 +56,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     }
     let name = object_name(module.id());
     // Where the system module is in the document the two collide: NAM-002.
-    let owned = module.manifest().modules().any(|other| other.is_system() && object_name(other.id()) == name);
+    let owned = module.manifest().system_modules().any(|other| object_name(other.id()) == name);
     let taken = TAKEN.iter().find(|(taken, _)| *taken == name && !owned);
     Verdict::from(taken.map(|(_, by)| {
         Finding::new(Severity::Block, format!("the name `{name}` is taken on Kubernetes"))

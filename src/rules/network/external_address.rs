@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::{SERVICE_TYPE, Service, ServiceKind, calls_by};
+use crate::kube_model::{SERVICE_TYPE, Service, ServiceKind};
 use crate::manifest::{Manifest, Module};
 use crate::target::Platform;
 use crate::text::At;
@@ -67,7 +67,7 @@ fn check(manifest: &Manifest, context: &Context<'_>) -> Verdict {
     }
     let addresses = context.site.external_ips.unwrap_or_default();
     let spare = usize::try_from(addresses).unwrap_or(usize::MAX);
-    Verdict::from((balanced.len() > spare).then(|| finding(manifest, &balanced, spare)))
+    Verdict::from((balanced.len() > spare).then(|| finding(context, &balanced, spare)))
 }
 
 fn needs_address(module: Module<'_>) -> bool {
@@ -75,7 +75,7 @@ fn needs_address(module: Module<'_>) -> bool {
     service.kind == ServiceKind::LoadBalancer && !service.ports.is_empty()
 }
 
-fn finding(manifest: &Manifest, balanced: &[Module<'_>], addresses: usize) -> Finding {
+fn finding(context: &Context<'_>, balanced: &[Module<'_>], addresses: usize) -> Finding {
     let there = if addresses == 1 { "1 address".to_owned() } else { format!("{addresses} addresses") };
     let message = format!("{} modules need an external address, the range has {there}", balanced.len());
     let places = balanced.iter().map(|module| {
@@ -90,12 +90,12 @@ fn finding(manifest: &Manifest, balanced: &[Module<'_>], addresses: usize) -> Fi
     finding = finding.at(span, format!("`{id}` is one too many"));
     finding =
         places.into_iter().fold(finding, |finding, (id, span)| finding.related(span, format!("`{id}` needs one")));
-    finding.fix(keep_inside(manifest, balanced, balanced.len() - addresses))
+    finding.fix(keep_inside(context, balanced, balanced.len() - addresses))
 }
 
 /// Moves `excess` of the modules that siblings call into the cluster, if there are so many.
-fn keep_inside(manifest: &Manifest, balanced: &[Module<'_>], excess: usize) -> Fix {
-    let called: BTreeSet<&str> = manifest.modules().flat_map(calls_by).map(|call| call.callee.id()).collect();
+fn keep_inside(context: &Context<'_>, balanced: &[Module<'_>], excess: usize) -> Fix {
+    let called: BTreeSet<&str> = context.calls.all().map(|call| call.callee.id()).collect();
     let inside: Vec<_> = balanced
         .iter()
         .rev()

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::{Call, Service, ServicePort, calls_by};
+use crate::kube_model::{Call, Service, ServicePort};
 use crate::manifest::Module;
 use crate::target::Platform;
 
@@ -47,14 +47,14 @@ rule! {
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     // A mapping of edgeHub concerns every module at once: HUB-002.
-    let calls = calls_by(module).into_iter().filter(|call| !call.callee.is_system() && call.address.port.is_some());
+    let calls = context.calls.by(module).filter(|call| !call.callee.is_system() && call.address.port.is_some());
     Verdict::each(calls, |call| {
         let port = call.address.port?;
         let service = Service::of(call.callee);
         let mapped = service.ports.iter().find(|mapped| mapped.target == port)?;
-        (!service.may_listen(port)).then(|| finding(&call, port, mapped))
+        (!service.may_listen(port)).then(|| finding(call, port, mapped))
     })
 }
 

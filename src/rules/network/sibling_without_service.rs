@@ -1,10 +1,8 @@
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::{Call, Service, ServiceKind, calls_to, object_name};
+use crate::kube_model::{Call, Service, declare_port, object_name};
 use crate::manifest::Module;
 use crate::target::Platform;
 
@@ -54,14 +52,14 @@ rule! {
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     // What edgeHub must offer is known (HUB-001), and edgeAgent offers nothing (MON-001).
     if module.is_system() {
         return Verdict::NotApplicable;
     }
     let service = Service::of(module);
-    let mut ports: BTreeMap<Option<u16>, Vec<Call<'_>>> = BTreeMap::new();
-    for call in calls_to(module) {
+    let mut ports: BTreeMap<Option<u16>, Vec<&Call<'_>>> = BTreeMap::new();
+    for call in context.calls.to(module) {
         ports.entry(call.address.port).or_default().push(call);
     }
     // Who calls without a port means one that others spell out.
@@ -79,7 +77,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     })
 }
 
-fn finding(module: Module<'_>, service: &Service<'_>, port: Option<u16>, calls: &[Call<'_>]) -> Option<Finding> {
+fn finding(module: Module<'_>, service: &Service<'_>, port: Option<u16>, calls: &[&Call<'_>]) -> Option<Finding> {
     let (first, more) = calls.split_first()?;
     let (id, caller) = (module.id(), first.caller.id());
     let at_port = port.map(|port| format!(" at port {port}")).unwrap_or_default();
@@ -103,11 +101,5 @@ fn declare(module: Module<'_>, service: &Service<'_>, port: Option<u16>, scheme:
     let Some(port) = port else {
         return Fix::advice(format!("declare the port on which `{id}` listens in its `ExposedPorts`"));
     };
-    let key = format!("{port}/{}", if scheme == Some("udp") { "udp" } else { "tcp" });
-    let fix = if service.kind == ServiceKind::ClusterIp {
-        Fix::safe(format!("declare port {port} of `{id}`"))
-    } else {
-        Fix::ask(format!("declare port {port} of `{id}`, which opens it to the outside too"))
-    };
-    module.set_option(fix, &["ExposedPorts", &key], json!({}))
+    declare_port(module, service, &format!("{port}/{}", if scheme == Some("udp") { "udp" } else { "tcp" }))
 }

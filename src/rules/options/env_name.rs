@@ -7,23 +7,22 @@ use crate::target::Platform;
 rule! {
     /// # Environment variable with a name that Kubernetes refuses
     ///
-    /// Names may have letters, digits, `-`, `_` and `.`, and no digit in front. Docker accepts anything. Kubernetes refuses
-    /// a module with another name, and the agent then stops in the middle of the deployment. (Names that have only a `:` too
-    /// much are ENV-001.)
+    /// Names may have letters, digits, `-`, `_` and `.`, and no digit in front. Docker accepts anything. Kubernetes
+    /// refuses a module with another name, and the agent then stops in the middle of the deployment. (Names that have
+    /// only a `:` too much are ENV-001.)
     ///
-    /// A page of the device's own documentation speaks of the variable "Upstream protocol", with a space; the variable is
-    /// called `UpstreamProtocol`.
+    /// `Upstream protocol`, as a page of the device's own documentation spells it, is PRX-005.
     ///
     /// ## Example
     ///
     /// ```json,fails
-    /// { "Env": ["Upstream protocol=AmqpWs"] }
+    /// { "Env": ["Detection threshold=0.5"] }
     /// ```
     ///
     /// ## Use instead
     ///
     /// ```json,passes
-    /// { "Env": ["UpstreamProtocol=AmqpWs"] }
+    /// { "Env": ["Detection_threshold=0.5"] }
     /// ```
     ///
     /// ## Fix
@@ -36,16 +35,17 @@ rule! {
     needs: &[Need::CreateOptions],
     targets: &[Platform::AseK8s],
     seed: &[],
-    source: "K8S-VAL envVarNameFmt; tried on Kubernetes 1.20; ASE-TS (contradiction C16)",
+    source: "K8S-VAL envVarNameFmt; tried on Kubernetes 1.20",
     check: Check::Module(check),
 }
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     Verdict::each(module.env(), |var| {
         let name = var.name;
-        // An entry of `Env` that starts with `=` sets nothing: ENV-003.
+        // An entry of `Env` that starts with `=` sets nothing: ENV-003. A misspelt `UpstreamProtocol` is PRX-005.
         let nameless = name.is_empty() && var.is_in_options();
-        if is_env_name(&name.replace(':', "__")) || has_placeholder(name) || nameless {
+        let known = nameless || var.is_misspelt_upstream_protocol();
+        if is_env_name(&name.replace(':', "__")) || has_placeholder(name) || known {
             return None;
         }
         let label = match name.chars().next() {
@@ -66,10 +66,6 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
 
 /// The nearest name that is allowed.
 fn allowed(name: &str) -> String {
-    let joined: String = name.split_whitespace().collect();
-    if joined.eq_ignore_ascii_case("UpstreamProtocol") {
-        return "UpstreamProtocol".to_owned();
-    }
     let replaced: String = name.chars().map(|c| if is_env_name(&format!("_{c}")) { c } else { '_' }).collect();
     if is_env_name(&replaced) { replaced } else { format!("_{replaced}") }
 }

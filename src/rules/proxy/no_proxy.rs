@@ -74,11 +74,7 @@ fn finding(module: Module<'_>, proxy: &EnvVar<'_>, exceptions: Option<&EnvVar<'_
             finding.related(proxy.name_span, "the proxy").fix(fix.set(path, value))
         }
         None => {
-            let fix = if proxy.is_in_options() {
-                fix.append(module.option_path(&["Env"]), format!("no_proxy={SIDECAR}"))
-            } else {
-                fix.set(module.entry().path().key("env").key("no_proxy").key("value"), SIDECAR)
-            };
+            let fix = module.set_beside(fix, proxy, "no_proxy", SIDECAR);
             finding.at(proxy.name_span, "applies to the sidecar too").fix(fix)
         }
     }

@@ -48,9 +48,12 @@ rule! {
 }
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+    if !module.is_system() {
+        return Verdict::NotApplicable;
+    }
     let others = module.manifest().modules().filter(|other| other.id() != module.id());
     let with_proxy = others.map(|other| (other, other.env())).find(|(_, env)| env.iter().any(EnvVar::is_proxy));
-    Verdict::each(with_proxy.filter(|_| module.is_system()), |(other, env)| {
+    Verdict::each(with_proxy, |(other, env)| {
         let has = module.env().iter().any(EnvVar::is_proxy);
         (!has).then(|| finding(module, other, &env))
     })

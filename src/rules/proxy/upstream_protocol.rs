@@ -1,18 +1,15 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Module, has_placeholder};
+use crate::manifest::{EnvVar, Module, UPSTREAM_PROTOCOL, UpstreamProtocol};
 use crate::target::Platform;
-
-/// The variable of edgeHub that chooses how it talks to IoT Hub.
-const VARIABLE: &str = "UpstreamProtocol";
 
 rule! {
     /// # edgeHub behind a proxy without WebSockets
     ///
     /// A web proxy passes HTTP, and MQTT or AMQP only inside of WebSockets. edgeHub talks AMQP on its own port unless
-    /// `UpstreamProtocol` says otherwise, so behind a proxy it does not reach IoT Hub, unless that proxy lets AMQP through:
-    /// modules show as running and no message arrives. On Docker edgeAgent hands its own `UpstreamProtocol` down to
-    /// edgeHub; on Kubernetes it does not.
+    /// `UpstreamProtocol` says otherwise, so behind a proxy it does not reach IoT Hub, unless that proxy lets AMQP
+    /// through: modules show as running and no message arrives. On Docker edgeAgent hands its own `UpstreamProtocol`
+    /// down to edgeHub; on Kubernetes it does not.
     ///
     /// ## Example
     ///
@@ -39,8 +36,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Safe where nothing is chosen: `AmqpWs`. Asks before it changes `Amqp` or `Mqtt` that somebody wrote, because the proxy may
-    /// let them through.
+    /// Safe where nothing is chosen: what edgeAgent has, if that goes through WebSockets, else `AmqpWs`. Asks before it
+    /// changes `Amqp` or `Mqtt` that somebody wrote, because the proxy may let them through.
     id: "proxy-upstream-protocol",
     codes: &["PRX-003"],
     severity: Severity::Warn,
@@ -55,26 +52,40 @@ rule! {
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let env = module.env();
     let proxy = env.iter().find(|var| var.is_proxy()).filter(|_| module.is_system() && module.id() == "edgeHub");
-    // Where it stands twice the later wins.
-    let chosen = env.iter().rfind(|var| var.name == VARIABLE && !var.value.trim().is_empty());
     Verdict::each(proxy, |proxy| {
-        let finding = Finding::new(Severity::Warn, "edgeHub has a proxy and does not talk through WebSockets").because(
-            "a proxy that lets no other protocol through keeps it from IoT Hub: modules run, no message arrives",
-        );
-        let Some(chosen) = chosen else {
-            let fix = Fix::safe(format!("set `{VARIABLE}` to `AmqpWs`"));
-            let path = module.entry().path().key("env").key(VARIABLE).key("value");
-            return Some(finding.at(proxy.name_span, "but no `UpstreamProtocol`").fix(fix.set(path, "AmqpWs")));
+        let Some(chosen) = module.upstream_protocol() else {
+            // A name that only means it is PRX-005's.
+            return (!env.iter().any(EnvVar::is_misspelt_upstream_protocol)).then(|| unchosen(module, proxy));
         };
-        let protocol = chosen.value.trim();
-        let passes = ["AmqpWs", "MqttWs"].iter().any(|known| known.eq_ignore_ascii_case(protocol));
-        if passes || has_placeholder(protocol) {
-            return None;
-        }
-        let with = if protocol.to_ascii_lowercase().starts_with("mqtt") { "MqttWs" } else { "AmqpWs" };
+        // So is a value that is none.
+        let protocol = UpstreamProtocol::of(chosen.value).filter(|protocol| !protocol.uses_web_sockets())?;
+        let with = if protocol == UpstreamProtocol::Mqtt { UpstreamProtocol::MqttWs } else { UpstreamProtocol::AmqpWs };
+        let (with, word) = (with.word(), protocol.word());
         let (path, value) = chosen.with_value(with);
-        let fix = Fix::ask(format!("set `{VARIABLE}` to `{with}`, unless the proxy lets `{protocol}` through"));
-        let finding = finding.at(chosen.value_span(), "not through WebSockets").related(proxy.name_span, "the proxy");
+        let fix = Fix::ask(format!("set `{UPSTREAM_PROTOCOL}` to `{with}`, unless the proxy lets `{word}` through"));
+        let finding = finding().at(chosen.value_span(), "not through WebSockets").related(proxy.name_span, "the proxy");
         Some(finding.fix(fix.set(path, value)))
     })
+}
+
+fn unchosen(module: Module<'_>, proxy: &EnvVar<'_>) -> Finding {
+    // What edgeAgent hands down on Docker, if that passes the proxy.
+    let agent = module.manifest().modules().find(|other| other.is_system() && other.id() == "edgeAgent");
+    let inherited = agent.and_then(Module::upstream_protocol).and_then(|var| UpstreamProtocol::of(var.value));
+    let protocol = inherited.filter(|protocol| protocol.uses_web_sockets()).unwrap_or(UpstreamProtocol::AmqpWs).word();
+    let fix = Fix::safe(format!("set `{UPSTREAM_PROTOCOL}` to `{protocol}`"));
+    let fix = match module.env().iter().find(|var| var.name.eq_ignore_ascii_case(UPSTREAM_PROTOCOL)) {
+        // It is there without a value.
+        Some(blank) => {
+            let (path, value) = blank.with_value(protocol);
+            fix.set(path, value)
+        }
+        None => fix.set(module.entry().path().key("env").key(UPSTREAM_PROTOCOL).key("value"), protocol),
+    };
+    finding().at(proxy.name_span, "but no `UpstreamProtocol`").fix(fix)
+}
+
+fn finding() -> Finding {
+    Finding::new(Severity::Warn, "edgeHub has a proxy and does not talk through WebSockets")
+        .because("a proxy that lets no other protocol through keeps it from IoT Hub: modules run, no message arrives")
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::quantity;
-use crate::manifest::{GPU, Module, PodVolume, is_given};
+use crate::manifest::{GPU, Module, Mounted, PodVolume, is_given};
 use crate::target::Platform;
 use crate::text::At;
 
@@ -56,7 +56,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let nanos = amount(at).and_then(|amount| amount.checked_mul(1_000_000));
         finding(at, said(module, &["HostConfig", "NanoCpus"], nanos.map(|nanos| json!(nanos))))
     });
-    let gpu = module.limit(GPU).filter(|_| !has(&["Runtime", "DeviceRequests"])).map(|at| {
+    let gpu = module.limit(GPU).filter(|_| module.docker_gpus().is_empty()).map(|at| {
         let request = at.as_i64().map(|count| json!([{ "Count": count, "Capabilities": [["gpu"]] }]));
         finding(at, said(module, &["HostConfig", "DeviceRequests"], request))
     });
@@ -89,8 +89,8 @@ fn said(module: Module<'_>, keys: &[&str], value: Option<serde_json::Value>) -> 
 /// A mount of the pod for which Docker has nothing at the same path.
 fn volume(module: Module<'_>, target: At<'_>) -> Option<Finding> {
     let path = target.as_str()?;
-    let mounted = module.binds().iter().any(|bind| bind.target == path)
-        || module.mounts().iter().any(|mount| mount.target.and_then(At::as_str) == Some(path))
+    let points = module.mount_points();
+    let mounted = points.iter().any(|point| point.target == path && !matches!(point.from, Mounted::Pod(_)))
         || module.option(&["HostConfig", "Tmpfs", path]).is_some()
         || path == "/dev/shm" && module.option(&["HostConfig", "ShmSize"]).is_some_and(is_given);
     (!mounted).then(|| {

@@ -1,8 +1,7 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Module, has_placeholder};
+use crate::manifest::{Module, MountPoint, has_placeholder};
 use crate::target::Platform;
-use crate::text::{Path, Span};
 
 rule! {
     /// # Two mounts at one path
@@ -50,31 +49,13 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
             .at(place.span, "mounted again")
             .related(first.span, "mounted here already")
             .because("Kubernetes refuses the module, and no module gets its claims")
-            .fix(Fix::ask("decide which one is meant, and remove the other").remove(place.path.clone()));
+            .fix(Fix::ask("decide which one is meant, and remove the other").remove(place.path()));
         Some(finding)
     })
 }
 
-/// Something that is mounted.
-struct Place<'m> {
-    target: &'m str,
-    span: Span,
-    path: Path,
-}
-
-/// What ends up in the container, in the order of the document's sections. Targets with placeholders are left out:
-/// the same mark may stand for different paths (`<Module storage path>`).
-fn places(module: Module<'_>) -> Vec<Place<'_>> {
-    let binds = module.binds().into_iter().filter(|bind| !bind.target.is_empty());
-    let binds = binds.map(|bind| Place { target: bind.target, span: bind.target_span(), path: bind.at.path() });
-    let mounts = module.mounts().into_iter().filter(|mount| mount.is("bind") || mount.is("volume"));
-    let mounts = mounts.filter_map(|mount| {
-        let target = mount.target?;
-        Some(Place { target: target.as_str()?, span: target.span(), path: mount.at.path() })
-    });
-    let pod = module.pod_volumes().into_iter().flat_map(|volume| volume.mounts().collect::<Vec<_>>());
-    let pod = pod.filter_map(|(mount, target)| {
-        Some(Place { target: target.as_str()?, span: target.span(), path: mount.path() })
-    });
-    binds.chain(mounts).chain(pod).filter(|place| !has_placeholder(place.target)).collect()
+/// What ends up in the container. Targets with placeholders are left out: the same mark may stand for different paths
+/// (`<Module storage path>`).
+fn places(module: Module<'_>) -> Vec<MountPoint<'_>> {
+    module.mount_points().into_iter().filter(|point| !has_placeholder(point.target)).collect()
 }
