@@ -80,6 +80,10 @@ pub enum Need {
     ExternalIps,
     /// The memory of the worker VM.
     WorkerMemory,
+    /// The processors of the worker VM.
+    WorkerCpus,
+    /// The version of CUDA that the driver of the GPUs has.
+    Cuda,
     /// The software of the device.
     Software,
     /// How long the site is without IoT Hub while it moves.
@@ -280,7 +284,13 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
             context.site.external_ips.is_some(),
             "the range of external addresses of the site (site.external_ips)",
         ),
-        Need::WorkerMemory => unless(context.site.worker_memory.is_some(), "the worker VM (site.worker_memory)"),
+        Need::WorkerMemory => {
+            unless(context.site.worker_memory.is_some(), "the memory of the worker VM (site.worker_memory)")
+        }
+        Need::WorkerCpus => {
+            unless(context.site.worker_cpus.is_some(), "the processors of the worker VM (site.worker_cpus)")
+        }
+        Need::Cuda => unless(context.site.cuda.is_some(), "the CUDA version of the driver (site.cuda)"),
         Need::Software => unless(context.target.software.is_some(), "the device software (site.software)"),
         Need::Downtime => unless(
             context.site.downtime_secs.is_some(),

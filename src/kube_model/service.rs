@@ -93,6 +93,13 @@ impl<'m> Service<'m> {
     }
 }
 
+/// Whether a key of `k8s-experimental` means the Service options, spelled right or not: the same letters, whatever stands
+/// between them, singular or plural.
+pub(crate) fn means_service_options(key: &str) -> bool {
+    let letters: String = key.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
+    letters == "serviceoptions" || letters == "serviceoption"
+}
+
 /// The change that gives `module`, whose Service is `service`, the port `key` (`80/tcp`) inside the cluster. It asks
 /// where the Service has an external address, because the port could then be reached from outside.
 pub(crate) fn declare_port(module: Module<'_>, service: &Service<'_>, key: &str) -> Fix {

@@ -1,6 +1,7 @@
 //! The parts of Docker's create options that move: binds, mounts and ports.
 
 use super::HostPath;
+use super::placeholder::outside;
 use crate::text::{At, Kind, Span};
 
 /// One entry of `HostConfig.Binds`: `source:target[:mode]`.
@@ -43,27 +44,20 @@ impl<'m> Bind<'m> {
     }
 }
 
-/// Splits at `:` outside of `${…}`, `<…>` and `#{…}`, and not after a drive letter at the start of a part.
+/// Splits at `:` outside of placeholders, and not after a drive letter at the start of a part.
 fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
-    let (mut start, mut depth) = (0, 0usize);
+    let mut start = 0;
     let bytes = text.as_bytes();
-    for (i, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'{' | b'<' => depth += 1,
-            b'}' | b'>' => depth = depth.saturating_sub(1),
-            b':' if depth == 0 => {
-                let drive = i == start + 1
-                    && bytes[start].is_ascii_alphabetic()
-                    && matches!(bytes.get(i + 1), Some(b'/' | b'\\'))
-                    // `a:/b` with nothing behind is a volume of one letter, `C:/a:/b` has a second colon.
-                    && text[i + 1..].contains(':');
-                if !drive {
-                    parts.push(&text[start..i]);
-                    start = i + 1;
-                }
-            }
-            _ => {}
+    for (i, _) in outside(text).filter(|(_, byte)| *byte == b':') {
+        let drive = i == start + 1
+            && bytes[start].is_ascii_alphabetic()
+            && matches!(bytes.get(i + 1), Some(b'/' | b'\\'))
+            // `a:/b` with nothing behind is a volume of one letter, `C:/a:/b` has a second colon.
+            && text[i + 1..].contains(':');
+        if !drive {
+            parts.push(&text[start..i]);
+            start = i + 1;
         }
     }
     parts.push(&text[start..]);

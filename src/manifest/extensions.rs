@@ -17,6 +17,11 @@ pub struct PodVolume<'m> {
 }
 
 impl<'m> PodVolume<'m> {
+    /// The name of the volume.
+    pub fn name(&self) -> Option<At<'m>> {
+        self.at.get_ignoring_case("volume").and_then(|volume| volume.get_ignoring_case("name"))
+    }
+
     /// The name of the claim that it takes, if it is one.
     pub fn claim(&self) -> Option<At<'m>> {
         let keys = ["volume", "persistentVolumeClaim", "claimName"];

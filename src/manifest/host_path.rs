@@ -109,11 +109,12 @@ impl<'t> HostPath<'t> {
         match path {
             _ if DOCKER.contains(&bare) => HostPath::Docker,
             _ if KUBELET.contains(&path) => HostPath::Kubelet,
+            // Before files: a file of Windows is no file for the agent, which takes its path apart wrongly.
+            _ if is_windows(path) => HostPath::Windows,
             _ if is_device(path) => HostPath::Device,
             _ if is_file(path) => HostPath::File,
             _ if starts_with_placeholder(path.trim_start_matches('/')) => HostPath::Placeholder,
             _ if path.starts_with('/') => HostPath::Directory,
-            _ if path.contains('\\') || path.get(1..3) == Some(":/") => HostPath::Windows,
             _ if path.contains('/') || path.starts_with(['.', '~']) => HostPath::Relative,
             _ => HostPath::Volume,
         }
@@ -123,6 +124,11 @@ impl<'t> HostPath<'t> {
 fn is_device(path: &str) -> bool {
     path.strip_prefix("/dev/")
         .is_some_and(|name| !name.is_empty() && !name.contains('/') && !DEVICE_DIRECTORIES.contains(&name))
+}
+
+fn is_windows(path: &str) -> bool {
+    let elsewhere = path.starts_with('/') || starts_with_placeholder(path);
+    !elsewhere && (path.contains('\\') || path.get(1..3) == Some(":/"))
 }
 
 fn is_file(path: &str) -> bool {
@@ -165,6 +171,8 @@ mod tests {
             ("./data", Relative),
             ("c:/iotedge", Windows),
             (r"C:\data", Windows),
+            ("C:/data/settings.json", Windows),
+            (r"$DIR\settings.json", File),
         ];
         for (path, expected) in cases {
             assert_eq!(HostPath::of(path), *expected, "{path}");

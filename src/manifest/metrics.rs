@@ -18,7 +18,7 @@ impl<'m> Module<'m> {
     pub(crate) fn collects_default_metrics(self) -> Option<At<'m>> {
         let told =
             self.env().iter().any(|var| var.name.eq_ignore_ascii_case(METRICS_ENDPOINTS) && !var.value.is_empty());
-        self.image().filter(|image| !told && image.as_str().is_some_and(|image| image.contains(COLLECTOR)))
+        self.image().filter(|image| !told && image.path().contains(COLLECTOR)).map(|image| image.at)
     }
 }
 

@@ -8,6 +8,7 @@ mod env;
 mod extensions;
 mod gpu;
 mod host_path;
+mod image;
 mod metrics;
 mod mount_point;
 mod options;
@@ -16,6 +17,7 @@ mod route;
 mod secrets;
 mod twin;
 mod upstream;
+mod visible_devices;
 
 use std::collections::BTreeSet;
 
@@ -30,6 +32,7 @@ pub use extensions::PodVolume;
 pub(crate) use extensions::{FPGA, GPU};
 pub(crate) use gpu::{GpuCount, GpuRequest};
 pub use host_path::HostPath;
+pub use image::Image;
 pub(crate) use metrics::{METRICS_ENDPOINTS, METRICS_PORT};
 pub use mount_point::{MountPoint, Mounted};
 pub use options::Options;
@@ -39,6 +42,7 @@ pub(crate) use secrets::holds_secret;
 pub(crate) use twin::MAX_SECTION;
 pub use twin::Section;
 pub(crate) use upstream::{UPSTREAM_PROTOCOL, UpstreamProtocol};
+pub use visible_devices::VisibleDevices;
 
 use crate::finding::Fix;
 use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};
@@ -273,9 +277,10 @@ impl<'m> Module<'m> {
         own.into_iter().flat_map(Section::desired)
     }
 
-    /// `settings.image`.
-    pub fn image(self) -> Option<At<'m>> {
-        self.entry().get("settings")?.get("image")
+    /// Whether it is not to run: such a module has no pod, and holds nothing.
+    pub fn is_stopped(self) -> bool {
+        let status = self.entry().get("status").and_then(At::as_str);
+        status.is_some_and(|status| status.eq_ignore_ascii_case("stopped"))
     }
 
     /// `HostConfig.Binds`, taken apart.

@@ -30,6 +30,20 @@ pub(crate) fn starts_with_placeholder(text: &str) -> bool {
         || enclosed("__", "__")
 }
 
+/// The bytes of `text` that stand outside of `${…}`, `{{…}}`, `#{…}` and `<…>`, each with its place: where to look for
+/// separators.
+pub(super) fn outside(text: &str) -> impl Iterator<Item = (usize, u8)> {
+    let mut depth = 0usize;
+    text.bytes().enumerate().filter(move |(_, byte)| {
+        match byte {
+            b'{' | b'<' => depth += 1,
+            b'}' | b'>' => depth = depth.saturating_sub(1),
+            _ => return depth == 0,
+        }
+        false
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

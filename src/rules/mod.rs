@@ -44,6 +44,16 @@ registry! {
         docker_socket
         untranslated_mount
         duplicate_target
+        share_modes
+        share_name
+        volume_name
+        reserved_volume
+        volume_collision
+        database
+        volume_group
+        share_address
+        bind_target
+        windows_path
     }
 
     network {
@@ -72,6 +82,13 @@ registry! {
         gpu_request
         gpu_count
         device
+        shared_gpu
+        gpu_twice
+        gpu_index
+        mps
+        fpga_model
+        cuda_version
+        own_gpu
     }
 
     resources {
@@ -79,6 +96,12 @@ registry! {
         no_limits
         shared_memory
         ipc_mode
+        pid_mode
+        quantity
+        extension_key
+        worker_vm
+        extensions_off
+        extensions_ignored
     }
 
     proxy {
@@ -93,6 +116,20 @@ registry! {
     lifecycle {
         recreate
         restart_policy
+        strategy
+        startup_order
+        stopped
+    }
+
+    image {
+        pull_policy
+        latest
+        edge_agent
+        platform
+        edge_registry
+        credentials
+        node
+        workload_socket
     }
 
     naming {

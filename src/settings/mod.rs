@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use site::{Quantity, Site};
+pub use site::{Cuda, Quantity, Site};
 pub use suppression::Suppression;
 
 use crate::target::{Agent, Target};

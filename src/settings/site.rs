@@ -29,10 +29,54 @@ pub struct Site {
     pub worker_memory: Option<Quantity>,
     /// Processors of the worker VM, a Kubernetes quantity: `3`, `3500m`.
     pub worker_cpus: Option<Quantity>,
+    /// The version of CUDA up to which the driver of the GPUs goes, as `nvidia-smi` shows it: `11.2`.
+    pub cuda: Option<Cuda>,
     /// How long the site is without IoT Hub while it moves, in seconds: what edgeHub has to keep for that long.
     pub downtime_secs: Option<u32>,
     /// `allow_elevated_docker_permissions` of the IoT Edge daemon in the Ubuntu VM; its own default is true.
     pub elevated_docker_permissions: Option<bool>,
+}
+
+/// A version of CUDA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Cuda {
+    major: u16,
+    minor: u16,
+}
+
+impl fmt::Display for Cuda {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Cuda {
+    type Err = String;
+
+    /// Major and minor number; what comes behind them (`11.4.0`) doesn't matter.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut numbers = text.split('.').map(|number| number.parse().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(major), Some(minor)) => Ok(Self { major, minor }),
+            _ => Err(format!("`{text}` is no version of CUDA, expected for instance 11.2")),
+        }
+    }
+}
+
+impl TryFrom<String> for Cuda {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Cuda> for String {
+    fn from(cuda: Cuda) -> Self {
+        cuda.to_string()
+    }
 }
 
 /// A Kubernetes quantity as it was written, known to be one.
@@ -104,10 +148,11 @@ impl Site {
             "software" => self.software = Some(parsed(key, value)?),
             "worker_memory" => self.worker_memory = Some(parsed(key, value)?),
             "worker_cpus" => self.worker_cpus = Some(parsed(key, value)?),
+            "cuda" => self.cuda = Some(parsed(key, value)?),
             "downtime_secs" => self.downtime_secs = Some(parsed(key, value)?),
             "elevated_docker_permissions" => self.elevated_docker_permissions = Some(parsed(key, value)?),
             other => {
-                let known = "shares, share_paths, gpus, external_ips, software, worker_memory, worker_cpus, \
+                let known = "shares, share_paths, gpus, external_ips, software, worker_memory, worker_cpus, cuda, \
                              downtime_secs and elevated_docker_permissions";
                 return Err(refused(other, &format!("unknown; there are {known}")));
             }
@@ -140,6 +185,7 @@ mod tests {
             "gpus=2",
             "software=2103",
             "worker_memory=8Gi",
+            "cuda=11.2",
             "share_paths=in:/mnt/in",
             "downtime_secs=14400",
             "elevated_docker_permissions=false",
@@ -148,6 +194,7 @@ mod tests {
         }
         assert_eq!(site.shares.unwrap().len(), 2);
         assert_eq!(site.share_paths.unwrap()["in"], "/mnt/in");
+        assert!(site.cuda.unwrap() > "10.2".parse().unwrap() && site.cuda < "11.10.1".parse().ok());
         assert_eq!(site.worker_memory.unwrap().thousandths(), 8 * 1024 * 1024 * 1024 * 1000);
         assert_eq!(site.downtime_secs, Some(14400));
         assert_eq!(site.elevated_docker_permissions, Some(false));
@@ -163,6 +210,7 @@ mod tests {
             ("downtime_secs=4h", "site.downtime_secs: `4h`: invalid digit"),
             ("elevated_docker_permissions=no", "not `true` or `false`"),
             ("worker_memory=8GB", "no quantity"),
+            ("cuda=11", "no version of CUDA"),
             ("share_paths=in", "expected SHARE:PATH"),
         ] {
             let error = Site::default().set(assignment).unwrap_err().to_string();

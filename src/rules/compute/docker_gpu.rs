@@ -10,6 +10,9 @@ rule! {
     /// Kubernetes translates none of them. The module starts all the same, without a GPU or on whatever the node's
     /// default runtime lends it, and computes on the processor or fails at its first call to CUDA.
     ///
+    /// In an Ubuntu VM, where IoT Edge runs on Docker, these are still the ways to the GPU of the VM, so the rule is for
+    /// Kubernetes only.
+    ///
     /// ## Example
     ///
     /// ```json,fails

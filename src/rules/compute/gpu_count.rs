@@ -11,7 +11,8 @@ rule! {
     /// taken by virtual machines. Modules beyond that number stay Pending; IoT Hub shows them as `failed` with an empty
     /// reason, and which ones it hits is chance.
     ///
-    /// Needs the number of GPUs that Kubernetes may use: `--site gpus=1`.
+    /// Needs the number of GPUs that Kubernetes may use: `--site gpus=1`. Virtual machines with a GPU take theirs away: where one
+    /// has the only GPU, Kubernetes has none. (While such a machine is stopped, Kubernetes may take its GPU in turn.)
     ///
     /// ## Example
     ///
@@ -44,13 +45,13 @@ rule! {
     ///
     /// Words only: which module gives up its GPU is for you to say.
     id: "compute-gpu-count",
-    codes: &["GPU-004"],
+    codes: &["GPU-004", "GPU-016"],
     severity: Severity::Block,
     fix: Safety::None,
-    needs: &[Need::Gpus, Need::Deployment],
+    needs: &[Need::Gpus, Need::Deployment, Need::CreateOptions],
     targets: &[Platform::AseK8s],
     seed: &["compute.gpu-spec"],
-    source: "seed; K8S-BP depstrat; ASE-SHARE; ASE-GPUVM; unschedulable pod observed on Kubernetes 1.20",
+    source: "seed; K8S-BP depstrat; ASE-SHARE; ASE-GPUVM; ASE-RN2101 #9; unschedulable pod observed on Kubernetes 1.20",
     check: Check::Deployment(check),
 }
 
@@ -71,7 +72,11 @@ fn check(manifest: &Manifest, context: &Context<'_>) -> Verdict {
     let finding = Finding::new(Severity::Block, format!("the modules ask for {total} GPUs, the site has {available}"))
         .at(last.at.span(), format!("with `{}` it is {sum}", last.module.id()))
         .because("the modules that come too late stay Pending; IoT Hub shows them as `failed` without a reason")
-        .fix(Fix::advice("ask for fewer, or share a GPU by `NVIDIA_VISIBLE_DEVICES` in place of the resource"));
+        .fix(Fix::advice(if available == 0 {
+            "free a GPU that a virtual machine has, or do without"
+        } else {
+            "ask for fewer, or share a GPU by `NVIDIA_VISIBLE_DEVICES` in place of the resource"
+        }));
     let others = holders.iter().enumerate().filter(|(index, _)| *index != beyond).map(|(_, holder)| holder);
     Verdict::Judged(vec![others.fold(finding, |finding, holder| {
         finding.related(holder.at.span(), format!("`{}` asks for {}", holder.module.id(), holder.count))
@@ -87,8 +92,7 @@ struct Holder<'m> {
 
 impl<'m> Holder<'m> {
     fn read(module: Module<'m>) -> Option<Self> {
-        let stopped = module.entry().get("status").and_then(At::as_str) == Some("stopped");
-        let at = module.limit(GPU).filter(|_| !stopped)?;
+        let at = module.limit(GPU).filter(|_| !module.is_stopped())?;
         let count = at.as_i64().filter(|count| *count > 0)?;
         Some(Self { module, at, count })
     }

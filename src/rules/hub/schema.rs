@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Manifest, Module, Route};
+use crate::manifest::{Image, Manifest, Module, Route};
 use crate::target::Platform;
 use crate::text::{At, Kind};
 
@@ -54,7 +54,7 @@ fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
     let schema = object.zip(version).map(|(route, version)| old_schema(route, version));
     let image =
         manifest.modules().find(|module| module.is_system() && module.id() == "edgeHub").and_then(Module::image);
-    let image = object.zip(image.filter(|image| is_older(*image))).map(|(route, image)| old_image(route, image));
+    let image = object.zip(image.filter(is_older)).map(|(route, image)| old_image(route, &image));
     Verdict::Judged([broker, schema, image].into_iter().flatten().collect())
 }
 
@@ -73,17 +73,16 @@ fn old_schema(route: &Route<'_>, version: At<'_>) -> Finding {
         .fix(Fix::ask("write `1.1`").set(version.path(), "1.1"))
 }
 
-fn old_image(route: &Route<'_>, image: At<'_>) -> Finding {
+fn old_image(route: &Route<'_>, image: &Image<'_>) -> Finding {
     Finding::new(Severity::Warn, format!("route `{}` is an object, which this edgeHub does not know", route.name))
-        .at(image.span(), "older than 1.0.10")
+        .at(image.at.span(), "older than 1.0.10")
         .related(route.at.key_span(), "an object")
         .because("priority and time to live of routes came with edgeHub 1.0.10")
         .fix(Fix::advice("take an edgeHub of 1.1 or later, or write the route as a string"))
 }
 
 /// Whether the tag names a release before 1.0.10: `1.0.9`, `1.0.8-rc3`. `1.0` is the newest of them.
-fn is_older(image: At<'_>) -> bool {
-    let tag = image.as_str().and_then(|image| image.rsplit_once(':')).map(|(_, tag)| tag);
-    let patch = tag.and_then(|tag| tag.strip_prefix("1.0.")).and_then(|rest| rest.split(['-', '.']).next());
+fn is_older(image: &Image<'_>) -> bool {
+    let patch = image.tag().and_then(|tag| tag.strip_prefix("1.0.")).and_then(|rest| rest.split(['-', '.']).next());
     patch.and_then(|patch| patch.parse::<u32>().ok()).is_some_and(|patch| patch < 10)
 }

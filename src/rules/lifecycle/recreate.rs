@@ -2,6 +2,7 @@ use serde_json::json;
 
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity, When};
+use crate::kube_model::resources::is_extended;
 use crate::manifest::{FPGA, Module, has_placeholder};
 use crate::target::Platform;
 use crate::text::{At, Span};
@@ -54,7 +55,8 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     let [first, others @ ..] = held.as_slice() else {
         return if strategy.is_some() { Verdict::Judged(Vec::new()) } else { Verdict::NotApplicable };
     };
-    if kind.is_some_and(|kind| kind == "Recreate" || has_placeholder(kind)) {
+    // In another case it is refused, which is rule STR-003's.
+    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("Recreate") || has_placeholder(kind)) {
         return Verdict::Judged(Vec::new());
     }
     if first.severity == Severity::Info {
@@ -112,11 +114,7 @@ fn held(module: Module<'_>, context: &Context<'_>) -> Vec<Held> {
     devices.chain(network).chain(claims).chain(ports).collect()
 }
 
-/// Whether a limit is about devices: their names begin with the domain of a vendor. The FPGA is not there at all
-/// (GPU-001).
+/// Whether a limit is about devices. The FPGA is not there at all (GPU-001).
 fn is_device(limit: At<'_>) -> bool {
-    let vendor = limit.key().and_then(|key| key.split_once('/')).map(|(vendor, _)| vendor);
-    vendor.is_some_and(|vendor| !vendor.ends_with("kubernetes.io"))
-        && limit.key() != Some(FPGA)
-        && limit.as_i64() != Some(0)
+    limit.key().is_some_and(|name| is_extended(name) && name != FPGA) && limit.as_i64() != Some(0)
 }

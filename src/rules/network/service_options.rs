@@ -1,5 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
+use crate::kube_model::means_service_options;
 use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 use crate::text::{At, Kind};
@@ -43,7 +44,11 @@ rule! {
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let read = module.option(&["k8s-experimental", "serviceOptions"]);
-    let sections = module.option(&["k8s-experimental"]).into_iter().flat_map(At::members).filter(|at| is_meant(*at));
+    let sections = module
+        .option(&["k8s-experimental"])
+        .into_iter()
+        .flat_map(At::members)
+        .filter(|at| at.key().is_some_and(means_service_options));
     Verdict::each(sections, |section| {
         if section.key().is_some_and(|key| key.eq_ignore_ascii_case("serviceOptions")) {
             unknown_type(section)
@@ -51,13 +56,6 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
             Some(misspelt(section, read))
         }
     })
-}
-
-/// Whether a key means the Service options: the same letters, whatever stands between them, singular or plural.
-fn is_meant(section: At<'_>) -> bool {
-    let key = section.key().unwrap_or_default();
-    let letters: String = key.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
-    letters == "serviceoptions" || letters == "serviceoption"
 }
 
 fn misspelt(section: At<'_>, read: Option<At<'_>>) -> Finding {

@@ -1,7 +1,7 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::manifest::Module;
-use crate::target::Platform;
+use crate::target::{Agent, Platform};
 use crate::text::At;
 
 rule! {
@@ -9,7 +9,7 @@ rule! {
     ///
     /// On Docker two modules share memory when one is `shareable` and the other joins it with `container:<name>`. On
     /// Kubernetes only `host` has an effect; any other mode is dropped, each module gets memory of its own, and what
-    /// one writes the other never sees.
+    /// one writes the other never sees. Agents before beta10 drop `host` too.
     ///
     /// ## Example
     ///
@@ -40,8 +40,11 @@ rule! {
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     Verdict::each(module.option(&["HostConfig", "IpcMode"]), |at| {
+        if at.as_str()?.eq_ignore_ascii_case("host") {
+            return (context.agent < Agent::beta(10)).then(|| dropped(at, context.agent));
+        }
         let message = match at.as_str()?.split_once(':') {
             Some(("container", name)) => format!("shared memory of `{name}` can't be joined on Kubernetes"),
             None if at.as_str() == Some("shareable") => "shared memory can't be offered on Kubernetes".to_owned(),
@@ -52,6 +55,14 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
             .because("each module gets memory of its own, and what one writes the other never sees");
         Some(finding.fix(host(module, at)))
     })
+}
+
+/// An agent that doesn't know the mode at all.
+fn dropped(at: At<'_>, agent: Agent) -> Finding {
+    Finding::new(Severity::Block, format!("agent {agent} drops `IpcMode`"))
+        .at(at.span(), "translated from beta10 on")
+        .because("each module gets memory of its own, and what one writes the other never sees")
+        .fix(Fix::advice("update the device to software with a later agent, and say so with `--agent`"))
 }
 
 /// Host IPC here, and on the module that is joined unless it has it or has no createOptions to write it into.

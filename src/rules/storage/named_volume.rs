@@ -53,7 +53,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
                 .because("Kubernetes takes it for a relative host path: the module runs on an empty directory")
         };
         match mount.host_path() {
-            HostPath::Volume => Some(
+            // Without a letter or digit the agent stops at it (STO-010).
+            HostPath::Volume if source.contains(|c: char| c.is_ascii_alphanumeric()) => Some(
                 finding(format!("`{source}` is a volume of Docker"), "nothing on the GPU device has this name")
                     .fix(volume(module, &bind)),
             ),
