@@ -2,6 +2,7 @@
 
 use super::HostPath;
 use super::placeholder::outside;
+use crate::finding::Fix;
 use crate::text::{At, Kind, Span};
 
 /// One entry of `HostConfig.Binds`: `source:target[:mode]`.
@@ -146,6 +147,15 @@ impl<'m> HostMount<'m> {
         match self {
             HostMount::Bind(bind) => bind.source_span(),
             HostMount::Mount(mount) => mount.source.unwrap_or(mount.at).part(0..self.source().len()),
+        }
+    }
+
+    /// Adds to `fix` that the path of the host becomes `path`.
+    #[must_use]
+    pub fn rebound(&self, fix: Fix, path: &str) -> Fix {
+        match self {
+            HostMount::Bind(bind) => fix.replace(bind.at.path(), 0..bind.source.len(), path),
+            HostMount::Mount(mount) => fix.set(mount.source.unwrap_or(mount.at).path(), path),
         }
     }
 

@@ -26,12 +26,12 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// None without a person: only the owner of the VM knows where the share is mounted. A `volume` mount, which is right
-    /// on Kubernetes, would give the module an empty Docker volume here.
+    /// Safe where `--site share_paths=input:/mnt/input` says where the VM mounts the share; else only its owner knows. A
+    /// `volume` mount, which is right on Kubernetes, would give the module an empty Docker volume here.
     id: "storage-share-path",
     codes: &["STO-001"],
     severity: Severity::Silent,
-    fix: Safety::None,
+    fix: Safety::Safe,
     needs: &[Need::CreateOptions],
     targets: &[Platform::AseVm],
     seed: &[],
@@ -39,18 +39,24 @@ rule! {
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     Verdict::each(module.host_mounts(), |mount| {
-        let HostPath::Share { name, .. } = mount.host_path() else { return None };
-        let (what, fix) = match name {
-            "" => ("the folder of all shares".to_owned(), "mount each share that the module uses in the VM".to_owned()),
-            name => (format!("share `{name}`"), format!("mount the share `{name}` in the VM")),
-        };
-        Some(
-            Finding::new(Severity::Silent, format!("{what} is bound by its path on the FPGA device"))
-                .at(mount.source_span(), "nothing is mounted here in the VM")
-                .because("Docker makes an empty directory, and the module runs as if all were well")
-                .fix(Fix::advice(format!("{fix} and bind the path where it is mounted"))),
-        )
+        let HostPath::Share { name, below } = mount.host_path() else { return None };
+        let what = if name.is_empty() { "the folder of all shares".to_owned() } else { format!("share `{name}`") };
+        let finding = Finding::new(Severity::Silent, format!("{what} is bound by its path on the FPGA device"))
+            .at(mount.source_span(), "nothing is mounted here in the VM")
+            .because("Docker makes an empty directory, and the module runs as if all were well");
+        let mounted = context.site.share_paths.as_ref().and_then(|paths| paths.get(name));
+        Some(finding.fix(match (mounted, name) {
+            (Some(path), _) => {
+                let path =
+                    if below.is_empty() { path.clone() } else { format!("{}/{below}", path.trim_end_matches('/')) };
+                mount.rebound(Fix::safe(format!("bind `{path}`, where the VM has the share")), &path)
+            }
+            (None, "") => Fix::advice("mount each share that the module uses in the VM and bind the paths there"),
+            (None, name) => {
+                Fix::advice(format!("mount the share `{name}` in the VM and bind the path where it is mounted"))
+            }
+        }))
     })
 }
