@@ -258,7 +258,8 @@ fn the_demo_ends_by_itself_and_shows_its_story() {
     let ran = run(&["demo"]);
     let seconds = started.elapsed().unwrap().as_secs_f64();
     assert_eq!(ran.status, 0, "{}", ran.stderr);
-    assert!(seconds < 5.0, "{seconds} s");
+    // It plays for 3.5 s; on a busy machine the process around it may take its time.
+    assert!(seconds < 10.0, "{seconds} s");
     for part in [
         "storage-share-bind",
         "→ desired",
