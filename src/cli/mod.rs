@@ -10,9 +10,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-
 use clap::{Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 use self::input::Answer;
 use self::progress::Progress;
