@@ -237,6 +237,19 @@ fn there_is_no_progress_where_nobody_watches() {
 }
 
 #[test]
+fn our_own_deployment_passes_our_own_rules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for target in ["ase-k8s", "ase-vm"] {
+        let ran = run(&["check", &root.join("deployment.template.json").display().to_string(), "--target", target]);
+        assert_eq!(ran.status, 0, "{}", ran.stdout);
+    }
+    let module: Value = serde_json::from_str(&fs::read_to_string(root.join("module.json")).unwrap()).unwrap();
+    let file = module["image"]["tag"]["platforms"]["amd64"].as_str().unwrap();
+    assert!(root.join(file).exists(), "module.json names {file}");
+    assert_eq!(module["image"]["tag"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_edgeshift")).arg("rules").stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
