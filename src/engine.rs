@@ -198,11 +198,8 @@ pub fn evaluate_settings(settings: &Settings, reports: &[&Report], now: Timestam
 
 /// Hides the findings of `evaluation` behind the first suppression that covers it, and says which one that was.
 fn suppress(evaluation: &mut Evaluation, suppressions: &[(usize, &Suppression)]) -> Option<usize> {
-    let module = match &evaluation.subject {
-        Subject::Module(id) => Some(id.as_str()),
-        Subject::Deployment => None,
-    };
     let Outcome::Fail(findings) = &mut evaluation.outcome else { return None };
+    let module = evaluation.subject.module();
     let (index, suppression) = suppressions.iter().find(|(_, suppression)| suppression.covers(module))?;
     evaluation.outcome = Outcome::Suppressed(Suppressed {
         reason: suppression.reason.clone(),

@@ -47,22 +47,21 @@ impl Manifest {
     /// it is. Bytes of `shown`, which findings point at, are left if they are environment values; credentials never.
     pub fn masked(&self, shown: &[Span]) -> Source {
         let document = self.document();
-        let shown: Vec<Range<usize>> = shown.iter().flat_map(|span| document.ranges(*span)).collect();
-        let mut mask = Mask { text: document.source().text().as_bytes().to_vec(), document };
+        let mut mask = Mask::new(document, shown);
         for at in document.nodes().filter(|at| is_scalar(*at)) {
             if let Some((name, value)) = variable(at)
                 && !OPEN_NAMES.contains(&name.to_ascii_lowercase().as_str())
             {
-                mask.value(at, value, if is_secret_name(name) { &[] } else { &shown });
+                mask.value(at, value, !is_secret_name(name));
             }
             for secret in secret_parts(at) {
-                mask.value(at, secret, &[]);
+                mask.value(at, secret, false);
             }
         }
         // createOptions that are no JSON have no nodes: whatever could be a value in them is overwritten.
         for module in self.modules() {
             if let Options::Broken { error, .. } = module.options() {
-                error.values.iter().for_each(|range| mask.bytes(range.clone(), &[]));
+                error.values.iter().for_each(|range| mask.bytes(range.clone(), false));
             }
         }
         // Only whole escape sequences and characters are overwritten, with ASCII: the text stays UTF-8 and JSON.
@@ -72,30 +71,41 @@ impl Manifest {
 
 /// A text being overwritten.
 struct Mask<'m> {
-    text: Vec<u8>,
     document: &'m Document,
+    text: Vec<u8>,
+    /// Of each byte, whether a finding points at it: asked for every byte of every value, however many findings there are.
+    shown: Vec<bool>,
 }
 
-impl Mask<'_> {
-    /// Overwrites `part` of what `at` says, but for the bytes of `keep`.
-    fn value(&mut self, at: At<'_>, part: Range<usize>, keep: &[Range<usize>]) {
+impl<'m> Mask<'m> {
+    fn new(document: &'m Document, shown: &[Span]) -> Self {
+        let text = document.source().text().as_bytes().to_vec();
+        let mut flags = vec![false; text.len()];
+        for range in shown.iter().flat_map(|span| document.ranges(*span)) {
+            flags[range].fill(true);
+        }
+        Self { document, text, shown: flags }
+    }
+
+    /// Overwrites `part` of what `at` says; where `keep_shown`, but for the bytes that a finding points at.
+    fn value(&mut self, at: At<'_>, part: Range<usize>, keep_shown: bool) {
         let ranges = self.document.ranges(if at.kind() == Kind::String { at.part(part) } else { at.span() });
-        let kept = |range: &Range<usize>| keep.iter().any(|kept| kept.start < range.end && range.start < kept.end);
         if at.kind() != Kind::String {
             // A number or a boolean is no JSON any more without its digits or letters.
-            if !ranges.iter().any(kept) {
+            let is_shown = ranges.iter().cloned().flatten().any(|i| self.shown[i]);
+            if !(keep_shown && is_shown) {
                 self.bare(at, &ranges);
             }
             return;
         }
         for range in ranges {
-            self.bytes(range, keep);
+            self.bytes(range, keep_shown);
         }
     }
 
-    fn bytes(&mut self, range: Range<usize>, keep: &[Range<usize>]) {
+    fn bytes(&mut self, range: Range<usize>, keep_shown: bool) {
         for i in range {
-            if !keep.iter().any(|range| range.contains(&i)) {
+            if !(keep_shown && self.shown[i]) {
                 self.text[i] = b'*';
             }
         }
@@ -106,7 +116,7 @@ impl Mask<'_> {
         let in_file = std::ptr::eq(self.document.layer_text(at.span()), self.document.source().text());
         match ranges {
             [range] if in_file && range.len() > 1 => {
-                self.bytes(range.clone(), &[]);
+                self.bytes(range.clone(), false);
                 self.text[range.start] = b'"';
                 self.text[range.end - 1] = b'"';
             }
