@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::evidence::{Gpu, RuntimeStatus};
-use crate::manifest::{Manifest, Module};
+use crate::manifest::{FPGA, GPU, Manifest, Module};
 use crate::sources::ReportedModule;
 use crate::text::{At, Source};
 
@@ -110,12 +110,10 @@ fn tesla_t4(index: u8, elapsed: Duration) -> Gpu {
 
 /// What becomes of `module` on a node with one GPU and no FPGA.
 fn fate(module: Module<'_>) -> Fate {
-    if module.entry().get_ignoring_case("status").and_then(At::as_str) == Some("stopped") {
+    if module.is_stopped() {
         return Fate::Stopped;
     }
-    let wanted = |section: &str, resource: &str| {
-        module.option(&["k8s-experimental", "resources", section, resource]).and_then(At::as_i64).unwrap_or(0)
-    };
-    let either = |resource: &str| wanted("limits", resource).max(wanted("requests", resource));
-    if either("microsoft.com/fpga_catapult") > 0 || either("nvidia.com/gpu") > 1 { Fate::Waits } else { Fate::Runs }
+    let wanted = |resource: &str| [module.limit(resource), module.request(resource)].into_iter().flatten();
+    let most = |resource: &str| wanted(resource).filter_map(At::as_i64).max().unwrap_or(0);
+    if most(FPGA) > 0 || most(GPU) > 1 { Fate::Waits } else { Fate::Runs }
 }
