@@ -128,7 +128,7 @@ pub fn modules(report: &Report, snapshot: &Snapshot) -> Vec<Module> {
         let state = seen.and_then(|seen| seen.get(&id));
         let state =
             state.map_or("undeployed", |state| if state.is_starting() { "starting" } else { state.status.word() });
-        let standing = standings.get(&Subject::Module(id.clone())).copied().unwrap_or_default();
+        let standing = standings.get(&Subject::Module(id.as_str().into())).copied().unwrap_or_default();
         Module { id, state, standing }
     };
     ids.into_iter().map(module).collect()

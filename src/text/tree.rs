@@ -85,6 +85,18 @@ struct Key {
     decoded: Option<Box<str>>,
 }
 
+impl Key {
+    /// Whether it can be `key` by its length: most cannot, and their text need not be looked at.
+    fn may_be(&self, key: &str) -> bool {
+        (self.content.end - self.content.start) as usize == key.len() || self.decoded.is_some()
+    }
+
+    /// What it says; `layer` is the text that it stands in.
+    fn text<'t>(&'t self, layer: &'t str) -> &'t str {
+        self.decoded.as_deref().unwrap_or(&layer[self.content.start as usize..self.content.end as usize])
+    }
+}
+
 impl Document {
     /// Parses JSON, with comments and trailing commas as the IoT Edge agent's own parser accepts them.
     ///
@@ -335,7 +347,7 @@ impl Grower<'_> {
             ObjectPropName::Word(word) => (word.start()..word.end(), 0),
         };
         let content = self.span(range.start + quotes..range.end - quotes);
-        let text = &self.text[content.start as usize..content.end as usize];
+        let text = &self.text[range.clone()];
         let decoded = text.contains('\\').then(|| decoded(text));
         Key { span: self.span(range), content, decoded }
     }
@@ -345,11 +357,14 @@ impl Grower<'_> {
     }
 }
 
-/// What the content of a string literal says.
-fn decoded(content: &str) -> Box<str> {
-    let mut decoder = Decoder::default();
-    decoder.literal(content, 0);
-    decoder.finish().0.into()
+/// What a string literal says.
+fn decoded(literal: &str) -> Box<str> {
+    // Half a surrogate pair is no text to serde_json.
+    serde_json::from_str(literal).unwrap_or_else(|_| {
+        let mut decoder = Decoder::default();
+        decoder.literal(content(literal), 0);
+        decoder.finish().0.into()
+    })
 }
 
 /// A string literal without its quotes.
@@ -415,7 +430,7 @@ impl<'d> At<'d> {
     /// The key under which an object holds this value.
     pub fn key(self) -> Option<&'d str> {
         let key = self.node().key.as_ref()?;
-        Some(key.decoded.as_deref().unwrap_or_else(|| self.document.slice(key.content)))
+        Some(key.text(&self.document.layers[key.content.layer as usize].text))
     }
 
     /// Whether the key is written in quotes; so is a value without a key.
@@ -431,8 +446,8 @@ impl<'d> At<'d> {
     /// What a string says.
     pub fn as_str(self) -> Option<&'d str> {
         let node = self.node();
-        let text = (node.kind == Kind::String).then(|| content(self.raw()))?;
-        Some(if node.escaped { node.decoded.get_or_init(|| decoded(text)) } else { text })
+        let text = (node.kind == Kind::String).then(|| self.raw())?;
+        Some(if node.escaped { node.decoded.get_or_init(|| decoded(text)) } else { content(text) })
     }
 
     /// A string as it is, a number or boolean as it is written.
@@ -495,19 +510,25 @@ impl<'d> At<'d> {
 
     /// The member `key`; the last one where a key stands twice, as the agent's parser takes it.
     pub fn get(self, key: &str) -> Option<At<'d>> {
-        self.members().rev().find(|member| member.may_be(key) && member.key() == Some(key))
+        self.find(|member, text| member.may_be(key) && member.text(text) == key)
     }
 
     /// The member `key` without regard to ASCII case, as the agent's parser finds its properties.
     pub fn get_ignoring_case(self, key: &str) -> Option<At<'d>> {
-        let same = |member: &At<'_>| member.may_be(key) && member.key().is_some_and(|k| k.eq_ignore_ascii_case(key));
-        self.members().rev().find(same)
+        let same = |text: &str| text == key || text.eq_ignore_ascii_case(key);
+        self.find(|member, text| member.may_be(key) && same(member.text(text)))
     }
 
-    /// Whether the key can be `key` by its length: most cannot, and their text need not be looked at.
-    fn may_be(self, key: &str) -> bool {
-        let own = self.node().key.as_ref();
-        own.is_some_and(|own| own.decoded.is_some() || (own.content.end - own.content.start) as usize == key.len())
+    /// The last member whose key, with the text of its layer, is what `is` looks for.
+    fn find(self, is: impl Fn(&Key, &str) -> bool) -> Option<At<'d>> {
+        let node = self.opened().node();
+        if node.kind != Kind::Object {
+            return None;
+        }
+        let children = self.document.children(node);
+        let text = &*self.document.layers[children.first()?.span.layer as usize].text;
+        let found = children.iter().rposition(|child| child.key.as_ref().is_some_and(|key| is(key, text)))?;
+        Some(self.document.at(NodeId(node.children.start + narrow(found))))
     }
 
     /// The value that holds this one; for the root of embedded JSON, the string (its first piece).

@@ -52,11 +52,11 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
 
 fn finding(var: &EnvVar<'_>, name: &str, there: Option<&EnvVar<'_>>) -> Finding {
     let finding = Finding::new(Severity::Block, format!("the name `{}` is not allowed on Kubernetes", var.name))
-        .at(var.name_span, "contains `:`")
+        .at(var.name_span(), "contains `:`")
         .because("Kubernetes refuses the module, and the agent stops before it has made what comes after it");
     match there {
         Some(there) => finding
-            .related(there.name_span, "the same setting, in the spelling that is allowed")
+            .related(there.name_span(), "the same setting, in the spelling that is allowed")
             .fix(Fix::ask(format!("remove `{}`", var.name)).remove(var.path())),
         None => finding.fix(var.renamed(Fix::safe(format!("rename it to `{name}`")), name)),
     }

@@ -60,7 +60,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let fix = var.renamed(Fix::ask(format!("rename it to `{allowed}`, here and in the program")), &allowed);
         let finding = Finding::new(Severity::Block, format!("the name `{name}` is not allowed on Kubernetes"));
         let reason = "Kubernetes refuses the module, and the agent stops before it has made what comes after it";
-        Some(finding.at(var.name_span, label).because(reason).fix(fix))
+        Some(finding.at(var.name_span(), label).because(reason).fix(fix))
     })
 }
 

@@ -63,7 +63,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let (with, word) = (with.word(), protocol.word());
         let (path, value) = chosen.with_value(with);
         let fix = Fix::ask(format!("set `{UPSTREAM_PROTOCOL}` to `{with}`, unless the proxy lets `{word}` through"));
-        let finding = finding().at(chosen.value_span(), "not through WebSockets").related(proxy.name_span, "the proxy");
+        let finding =
+            finding().at(chosen.value_span(), "not through WebSockets").related(proxy.name_span(), "the proxy");
         Some(finding.fix(fix.set(path, value)))
     })
 }
@@ -82,7 +83,7 @@ fn unchosen(module: Module<'_>, proxy: &EnvVar<'_>) -> Finding {
         }
         None => fix.set(module.entry().path().key("env").key(UPSTREAM_PROTOCOL).key("value"), protocol),
     };
-    finding().at(proxy.name_span, "but no `UpstreamProtocol`").fix(fix)
+    finding().at(proxy.name_span(), "but no `UpstreamProtocol`").fix(fix)
 }
 
 fn finding() -> Finding {
