@@ -1,6 +1,8 @@
 //! What a user knows and wants: target, facts about the site, suppressions and the module's own intervals. One type,
 //! whether it comes from `.edgeshift.toml`, from flags, or from the desired properties of the module twin.
 
+mod desired;
+mod handed;
 mod site;
 mod suppression;
 
@@ -10,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use desired::Desired;
+pub use handed::Handed;
 pub use site::{Cuda, Quantity, Site};
 pub use suppression::Suppression;
 
@@ -29,6 +33,58 @@ pub struct Settings {
     pub suppress: Vec<Suppression>,
     /// How often the module looks and reports.
     pub intervals: Intervals,
+    /// What the module sends as telemetry.
+    pub outputs: Outputs,
+    /// How much the module writes into its log.
+    pub log: LogLevel,
+    /// The deployment that the module judges, or the twin of `$edgeAgent`, as text: whole, or in pieces of at most 4 KB.
+    pub manifest: Option<Handed>,
+}
+
+/// Outputs of the module; each sends only where it is true and a route leads on from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outputs {
+    /// Modules that run or stand differently than before, and summaries.
+    pub health: bool,
+    /// A window of every GPU, with each summary.
+    pub gpu: bool,
+}
+
+impl Default for Outputs {
+    fn default() -> Self {
+        Self { health: true, gpu: true }
+    }
+}
+
+/// How much is written into a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed for good.
+    Error,
+    /// What failed and is tried again.
+    Warn,
+    /// What happens.
+    #[default]
+    Info,
+    /// Every step.
+    Debug,
+    /// Every packet.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word that users write.
+    pub fn word(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
 }
 
 /// Intervals of the long-lived module, in seconds. The defaults follow `iothub-limits.md` §1.5: report on change
