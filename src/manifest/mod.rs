@@ -30,7 +30,7 @@ pub(crate) use docker_keys::{Home, home, near};
 pub use env::EnvVar;
 pub use extensions::PodVolume;
 pub(crate) use extensions::{FPGA, GPU};
-pub(crate) use gpu::{GpuCount, GpuRequest};
+pub(crate) use gpu::{GpuCount, GpuRequest, docker_gpu_request};
 pub use host_path::HostPath;
 pub use image::Image;
 pub(crate) use metrics::{METRICS_ENDPOINTS, METRICS_PORT};
