@@ -372,27 +372,10 @@ fn module_nodes(agent: At<'_>) -> Vec<(String, bool, NodeId)> {
     modules
 }
 
-/// Whether `root` looks like what goes into createOptions: at least one of its well-known keys, or `{}`.
+/// Whether `root` looks like what goes into createOptions: at least one key that belongs right in them, or `{}`.
 fn is_create_options(root: At<'_>) -> bool {
-    const KEYS: [&str; 10] = [
-        "HostConfig",
-        "Env",
-        "ExposedPorts",
-        "Cmd",
-        "Entrypoint",
-        "NetworkingConfig",
-        "Labels",
-        "WorkingDir",
-        "User",
-        "Hostname",
-    ];
     let empty = root.kind() == Kind::Object && root.members().len() == 0;
-    empty
-        || root.members().any(|member| {
-            member.key().is_some_and(|key| {
-                key == "k8s-experimental" || KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
-            })
-        })
+    empty || root.members().filter_map(At::key).any(|key| matches!(home(key), Some((_, Home::Top))))
 }
 
 #[cfg(test)]
