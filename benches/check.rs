@@ -53,10 +53,11 @@ fn largest(folder: &str) -> Input {
     Input { name: "largest real".to_owned(), text: readable.max_by_key(String::len).unwrap() }
 }
 
-/// A deployment of `modules` modules with what real ones have: strings and pieces, shares, ports, variables, limits.
+/// A deployment of `modules` modules with what real ones have: strings and pieces, shares, ports, variables, limits. Every
+/// third one was written for Docker, so that there are three findings for each module, as in real deployments.
 fn generated(modules: usize) -> Input {
     let module = |i: usize| {
-        let options = json!({
+        let of_docker = json!({
             "HostConfig": {
                 "Binds": [format!("/home/hcsshares/share{i}:/data"), "/var/lib/model:/model:ro"],
                 "PortBindings": { format!("{}/tcp", 5000 + i): [{ "HostPort": (5000 + i).to_string() }] },
@@ -66,6 +67,16 @@ fn generated(modules: usize) -> Input {
             "Env": ["MODE=fast", format!("PEER=module{}:{}", i / 2, 5000 + i / 2), "Logging:LogLevel=debug"],
             "Labels": { "owner": "line", "note": "é\u{1f600}\"quoted\"" },
         });
+        let of_kubernetes = json!({
+            "HostConfig": {
+                "Mounts": [{ "Type": "volume", "Source": format!("share{i}"), "Target": "/data" }],
+                "PortBindings": { format!("{}/tcp", 5000 + i): [{ "HostPort": (5000 + i).to_string() }] },
+            },
+            "k8s-experimental": { "resources": { "limits": { "memory": "256Mi", "cpu": "500m" } } },
+            "Env": ["MODE=fast", format!("PEER=module{}:{}", i / 2, 5000 + i / 2), "Logging__LogLevel=debug"],
+            "Labels": { "owner": "line", "note": "quoted" },
+        });
+        let options = if i % 3 == 0 { of_docker } else { of_kubernetes };
         let mut settings = json!({ "image": format!("example.azurecr.io/module{i}:1.{i}") });
         let text = options.to_string();
         let characters: Vec<char> = text.chars().collect();

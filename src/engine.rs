@@ -119,11 +119,11 @@ pub enum Verdict {
 impl Verdict {
     /// Judges each of `things`; not applicable if there are none.
     pub fn each<T>(things: impl IntoIterator<Item = T>, judge: impl FnMut(T) -> Option<Finding>) -> Self {
-        let things: Vec<T> = things.into_iter().collect();
-        if things.is_empty() {
+        let mut things = things.into_iter().peekable();
+        if things.peek().is_none() {
             Verdict::NotApplicable
         } else {
-            Verdict::Judged(things.into_iter().filter_map(judge).collect())
+            Verdict::Judged(things.filter_map(judge).collect())
         }
     }
 }
@@ -160,17 +160,20 @@ pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule
         calls: snapshot.manifest.known().map(Calls::of).unwrap_or_default(),
         now: snapshot.taken_at,
     };
-    let mut evaluations = Vec::new();
+    // The ids are shared: every rule has a line for every module.
+    let modules: Vec<(Module<'_>, Subject)> = snapshot.manifest.known().map_or_else(Vec::new, |manifest| {
+        manifest.modules().map(|module| (module, Subject::Module(module.id().into()))).collect()
+    });
+    let mut evaluations = Vec::with_capacity(rules.len() * modules.len().max(1));
     let mut suppressions_used = BTreeSet::new();
     for rule in rules {
+        let before = evaluations.len();
+        evaluate_rule(rule, snapshot, &context, &modules, &mut evaluations);
         // Only the suppressions of this rule can matter to it.
         let suppressions = settings.suppress.iter().enumerate();
         let suppressions = suppressions.filter(|(_, s)| rule.answers_to(&s.rule) && !s.is_expired(snapshot.taken_at));
         let suppressions: Vec<(usize, &Suppression)> = suppressions.collect();
-        for mut evaluation in evaluate_rule(rule, snapshot, &context) {
-            suppressions_used.extend(suppress(&mut evaluation, &suppressions));
-            evaluations.push(evaluation);
-        }
+        suppressions_used.extend(evaluations[before..].iter_mut().filter_map(|line| suppress(line, &suppressions)));
     }
     Report { target: settings.target, evaluations, suppressions_used }
 }
@@ -216,39 +219,42 @@ fn evaluation(rule: &'static Rule, subject: Subject, outcome: Outcome) -> Evalua
     Evaluation { rule: rule.id, codes: rule.codes, severity: rule.severity, subject, level, outcome }
 }
 
-fn evaluate_rule(rule: &'static Rule, snapshot: &Snapshot, context: &Context<'_>) -> Vec<Evaluation> {
+/// Adds what `rule` says of each of its subjects to `lines`.
+fn evaluate_rule(
+    rule: &'static Rule,
+    snapshot: &Snapshot,
+    context: &Context<'_>,
+    modules: &[(Module<'_>, Subject)],
+    lines: &mut Vec<Evaluation>,
+) {
     let line = |subject: Subject, outcome: Outcome| evaluation(rule, subject, outcome);
     if !rule.targets.contains(&context.target.platform) {
-        return vec![line(Subject::Deployment, Outcome::NotApplicable)];
+        lines.push(line(Subject::Deployment, Outcome::NotApplicable));
+        return;
     }
     match &rule.check {
         Check::Module(check) => match manifest(snapshot) {
-            Err(why) => vec![line(Subject::Deployment, Outcome::NotEvaluated(why))],
-            Ok(manifest) => manifest
-                .modules()
-                .map(|module| {
-                    let missing = missing(rule, manifest, Some(module), context);
-                    let outcome = judged(missing, || check(module, context));
-                    line(Subject::Module(module.id().to_owned()), outcome)
-                })
-                .collect(),
+            Err(why) => lines.push(line(Subject::Deployment, Outcome::NotEvaluated(why))),
+            Ok(manifest) => lines.extend(modules.iter().map(|(module, subject)| {
+                let missing = missing(rule, manifest, Some(*module), context);
+                line(subject.clone(), judged(missing, || check(*module, context)))
+            })),
         },
         Check::Deployment(check) => {
             let outcome = match manifest(snapshot) {
                 Err(why) => Outcome::NotEvaluated(why),
                 Ok(manifest) => judged(missing(rule, manifest, None, context), || check(manifest, context)),
             };
-            vec![line(Subject::Deployment, outcome)]
+            lines.push(line(Subject::Deployment, outcome));
         }
         Check::State(check) => match &snapshot.modules {
-            Observed::Known(modules) => modules
-                .iter()
-                .map(|(id, state)| line(Subject::Module(id.clone()), judged(None, || check(id, state, context))))
-                .collect(),
-            Observed::Absent => vec![line(Subject::Deployment, Outcome::NotApplicable)],
-            Observed::Unknown(why) => vec![line(Subject::Deployment, Outcome::NotEvaluated(why.clone()))],
+            Observed::Known(states) => lines.extend(states.iter().map(|(id, state)| {
+                line(Subject::Module(id.as_str().into()), judged(None, || check(id, state, context)))
+            })),
+            Observed::Absent => lines.push(line(Subject::Deployment, Outcome::NotApplicable)),
+            Observed::Unknown(why) => lines.push(line(Subject::Deployment, Outcome::NotEvaluated(why.clone()))),
         },
-        Check::Suppressions(_) => Vec::new(),
+        Check::Suppressions(_) => {}
     }
 }
 
@@ -291,7 +297,7 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
     })
 }
 
-fn unless(known: bool, what: &str) -> Option<Why> {
+fn unless(known: bool, what: &'static str) -> Option<Why> {
     (!known).then(|| Why::not_given(what))
 }
 

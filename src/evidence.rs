@@ -1,5 +1,6 @@
 //! What can be known about a device, as data: a [`Snapshot`] of what was written and what was seen.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -22,19 +23,19 @@ pub enum Observed<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Why {
     /// What is missing, for people: `the shares of the site`.
-    pub what: String,
+    pub what: Cow<'static, str>,
     /// Whether a source that was given should have supplied it. What nobody was asked for is no failure.
     pub expected: bool,
 }
 
 impl Why {
     /// Nobody gave a source for it.
-    pub fn not_given(what: impl Into<String>) -> Self {
+    pub fn not_given(what: impl Into<Cow<'static, str>>) -> Self {
         Self { what: what.into(), expected: false }
     }
 
     /// A source was given and could not answer.
-    pub fn failed(what: impl Into<String>) -> Self {
+    pub fn failed(what: impl Into<Cow<'static, str>>) -> Self {
         Self { what: what.into(), expected: true }
     }
 }

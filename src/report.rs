@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,7 +17,7 @@ pub enum Subject {
     /// The deployment as a whole.
     Deployment,
     /// One module, by its id.
-    Module(String),
+    Module(Arc<str>),
 }
 
 impl Subject {

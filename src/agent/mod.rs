@@ -48,7 +48,11 @@ impl<S: Session> Agent<S> {
     /// # Errors
     /// The twin could not be read at the start, or a task died, which is a fault of ours.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), AgentError> {
-        let twin = self.session.twin().await?;
+        let mut twin = self.session.twin().await?;
+        // The hub's own keys are not ours to patch.
+        if let Some(reported) = twin["reported"].as_object_mut() {
+            reported.retain(|key, _| !key.starts_with('$'));
+        }
         let channels = Channels {
             settings: watch::Sender::new(settings_of(&twin["desired"]).unwrap_or_default()),
             snapshot: watch::Sender::new(None),

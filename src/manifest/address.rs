@@ -69,17 +69,17 @@ impl<'m> Argument<'m> {
     /// name of the argument says that it is a host. A name alone, or in a path, is no address.
     pub fn addresses(&self) -> Vec<Address<'m>> {
         let (name, start) = self.flag();
-        let with_port = !name.is_some_and(|name| says(name, &["image", "tag", "version"]));
-        let bare = name.is_some_and(says_host);
+        let with_port = || !name.is_some_and(|name| says(name, &["image", "tag", "version"]));
+        let has_separator = self.text.contains([':', ',']);
         let judge = |run: Range<usize>| {
-            in_url(self.text, &run)
-                .or_else(|| if with_port { with_written_port(self.text, &run) } else { None })
-                .or_else(|| {
-                    let whole = self.text[start..].trim() == &self.text[run.clone()];
-                    (bare && whole).then(|| Address::new(self.text, run.clone(), None, None))
-                })
+            let written =
+                || in_url(self.text, &run).or_else(|| with_written_port(self.text, &run).filter(|_| with_port()));
+            has_separator.then(written).flatten().or_else(|| {
+                let whole = self.text[start..].trim() == &self.text[run.clone()];
+                (whole && name.is_some_and(says_host)).then(|| Address::new(self.text, run.clone(), None, None))
+            })
         };
-        runs(self.text).into_iter().filter_map(judge).collect()
+        runs(self.text).filter_map(judge).collect()
     }
 
     /// The IPv4 addresses that the text names, each with its bytes and the port behind it. A network (`10.0.0.0/8`) is
@@ -93,7 +93,7 @@ impl<'m> Argument<'m> {
             let digits = after.strip_prefix(':').map(|rest| rest.split(|c| !of_name(c)).next().unwrap_or_default());
             Some((address, run, digits.and_then(|digits| digits.parse().ok())))
         };
-        runs(self.text).into_iter().filter_map(judge).collect()
+        runs(self.text).filter_map(judge).collect()
     }
 
     /// The port on which the module itself seems to listen, and its bytes: a number alone, unless the name of the
@@ -103,7 +103,7 @@ impl<'m> Argument<'m> {
         let value = &self.text[start..];
         let number = |range: Range<usize>| Some((self.text[range.clone()].parse().ok()?, range));
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            let of_port = name.is_none_or(|name| parts(name).iter().any(|part| part == "port"));
+            let of_port = name.is_none_or(|name| parts(name).any(|part| part.eq_ignore_ascii_case("port")));
             return if of_port { number(start..self.text.len()) } else { None };
         }
         let every = ["0.0.0.0:", "[::]:", "*:", "+:"].iter().find_map(|host| {
@@ -165,21 +165,15 @@ impl<'m> Module<'m> {
 }
 
 /// The maximal runs of characters that a host name is made of.
-fn runs(text: &str) -> Vec<Range<usize>> {
-    let mut runs = Vec::new();
-    let mut start = None;
-    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
-        let of_host = c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        match (start, of_host) {
-            (None, true) => start = Some(at),
-            (Some(from), false) => {
-                runs.push(from..at);
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    runs
+fn runs(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let of_host = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + text.as_bytes()[at..].iter().position(of_host)?;
+        at =
+            text.as_bytes()[start..].iter().position(|byte| !of_host(byte)).map_or(text.len(), |length| start + length);
+        Some(start..at)
+    })
 }
 
 /// `run` as the host of the URL around it.
@@ -234,21 +228,27 @@ fn says_host(name: &str) -> bool {
 /// Whether a word of `name` is one of `words`; the last part of a word in one case counts (`REDISHOST`), if it is not
 /// as short as `ip`.
 fn says(name: &str, words: &[&str]) -> bool {
-    parts(name).iter().any(|part| words.iter().any(|word| part == word || (word.len() > 3 && part.ends_with(word))))
+    let is = |part: &str, word: &str| {
+        let end = part.len().checked_sub(word.len());
+        end.is_some_and(|end| (end == 0 || word.len() > 3) && part[end..].eq_ignore_ascii_case(word))
+    };
+    parts(name).any(|part| words.iter().any(|word| is(part, word)))
 }
 
-/// The words of a name in lower case: `redisHost`, `REDIS_HOST` and `--redis-host` are `redis` and `host`.
-fn parts(name: &str) -> Vec<String> {
-    let mut spaced = String::new();
-    let mut lower = false;
-    for c in name.chars() {
-        if !c.is_ascii_alphanumeric() || (c.is_ascii_uppercase() && lower) {
-            spaced.push(' ');
-        }
-        lower = c.is_ascii_lowercase();
-        spaced.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
-    }
-    spaced.split_whitespace().map(str::to_owned).collect()
+/// The words of a name: `redisHost`, `REDIS_HOST` and `--redis-host` are `redis` and `host`, in some case.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    let word = |part: &str| {
+        let bytes = part.as_bytes();
+        let starts = |pair: &[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+        bytes.windows(2).position(starts).map_or(part.len(), |last| last + 1)
+    };
+    name.split(|c: char| !c.is_ascii_alphanumeric()).flat_map(move |mut rest| {
+        std::iter::from_fn(move || {
+            let (part, after) = rest.split_at(word(rest));
+            rest = after;
+            (!part.is_empty()).then_some(part)
+        })
+    })
 }
 
 #[cfg(test)]

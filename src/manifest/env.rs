@@ -11,8 +11,6 @@ pub struct EnvVar<'m> {
     pub name: &'m str,
     /// Its value; empty where none is given.
     pub value: &'m str,
-    /// The bytes of the name.
-    pub name_span: Span,
     /// The member of `env`, or the element of `Env`.
     pub at: At<'m>,
     /// Where the value starts within the text of `at`, for `Env` elements.
@@ -26,7 +24,6 @@ impl<'m> EnvVar<'m> {
         Self {
             name: member.key().unwrap_or_default(),
             value: value.and_then(At::as_text).unwrap_or_default(),
-            name_span: member.key_span(),
             at: member,
             value_start: None,
         }
@@ -36,8 +33,12 @@ impl<'m> EnvVar<'m> {
     /// Elements without `=` set nothing.
     pub(super) fn of_options(element: At<'m>) -> Option<Self> {
         let (name, value) = element.as_str()?.split_once('=')?;
-        let name_span = element.part(0..name.len());
-        Some(Self { name, value, name_span, at: element, value_start: Some(name.len() + 1) })
+        Some(Self { name, value, at: element, value_start: Some(name.len() + 1) })
+    }
+
+    /// The bytes of the name.
+    pub fn name_span(&self) -> Span {
+        if self.is_in_options() { self.at.part(0..self.name.len()) } else { self.at.key_span() }
     }
 
     /// Whether it stands in the createOptions.

@@ -25,19 +25,31 @@ pub struct Image<'m> {
 
 impl<'m> Image<'m> {
     fn read(at: At<'m>) -> Option<Self> {
-        let text = at.as_str()?;
-        let plain = |(_, byte): (usize, u8)| byte.is_ascii_alphanumeric() || b"._-/:@$#".contains(&byte);
-        if text.is_empty() || !outside(text).all(plain) {
-            return None;
+        let text = at.as_str().filter(|text| !text.is_empty())?;
+        let (mut path, mut name) = (0, 0);
+        // In the part since the last slash.
+        let (mut dotted, mut colon, mut digest) = (false, None, None);
+        for (i, byte) in outside(text) {
+            match byte {
+                b'/' => {
+                    if name == 0 && dotted {
+                        path = i + 1;
+                    }
+                    (name, colon, digest) = (i + 1, None, None);
+                }
+                b':' => {
+                    dotted = true;
+                    colon = colon.or(Some(i));
+                }
+                b'.' => dotted = true,
+                b'@' => digest = digest.or(Some(i)),
+                byte if byte.is_ascii_alphanumeric() || b"_-$#".contains(&byte) => {}
+                _ => return None,
+            }
         }
-        let find = |from: usize, wanted: u8| outside(text).find(|(i, byte)| *i >= from && *byte == wanted);
-        let name = outside(text).filter(|(_, byte)| *byte == b'/').last().map_or(0, |(i, _)| i + 1);
-        let digest = find(name, b'@').map(|(i, _)| i);
         let tagged = digest.unwrap_or(text.len());
-        let tag = find(name, b':').map(|(i, _)| i + 1..tagged).filter(|tag| tag.start <= tag.end);
+        let tag = colon.map(|colon| colon + 1..tagged).filter(|tag| tag.start <= tag.end);
         let end = tag.as_ref().map_or(tagged, |tag| tag.start - 1);
-        let is_registry = |end: usize| outside(&text[..end]).any(|(_, byte)| matches!(byte, b'.' | b':'));
-        let path = find(0, b'/').map(|(i, _)| i).filter(|slash| is_registry(*slash)).map_or(0, |slash| slash + 1);
         Some(Self { at, text, path, name, end, tag, has_digest: digest.is_some() })
     }
 

@@ -19,7 +19,7 @@ mod twin;
 mod upstream;
 mod visible_devices;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -49,6 +49,9 @@ use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};
 
 /// The id of the one module where only its createOptions are given.
 pub const CREATE_OPTIONS: &str = "createOptions";
+
+/// Docker's settings of a container that belong to its host.
+const HOST_CONFIG: &str = "HostConfig";
 
 /// A deployment as it was written.
 #[derive(Debug, Clone)]
@@ -101,6 +104,18 @@ struct Entry {
     /// The module's entry, or the root of bare createOptions.
     node: NodeId,
     options: Options,
+    /// `HostConfig` of the createOptions: half of all that rules ask for stands in it.
+    host_config: Option<NodeId>,
+    /// What the deployment says of its twin.
+    section: Option<NodeId>,
+}
+
+impl Entry {
+    fn new(document: &Document, id: String, system: bool, node: NodeId, options: Options) -> Self {
+        let root = options.root().map(|root| document.at(root));
+        let host_config = root.and_then(|root| root.get_ignoring_case(HOST_CONFIG)).map(At::id);
+        Self { id, system, node, options, host_config, section: None }
+    }
 }
 
 impl Manifest {
@@ -125,7 +140,7 @@ impl Manifest {
         }
         if is_create_options(root) {
             let options = Options::Parsed(root.id());
-            let entry = Entry { id: CREATE_OPTIONS.to_owned(), system: false, node: root.id(), options };
+            let entry = Entry::new(&document, CREATE_OPTIONS.to_owned(), false, root.id(), options);
             return Ok(Self { document, form: Form::CreateOptions, agent: None, modules: vec![entry] });
         }
         Err(ManifestError::NotADeployment { name: source.name().to_owned() })
@@ -144,7 +159,7 @@ impl Manifest {
             .map(|(id, system, node)| {
                 let options = Options::read(&mut document, node);
                 objects |= options.is_object_in(&document);
-                Entry { id, system, node, options }
+                Entry::new(&document, id, system, node, options)
             })
             .collect();
         let form = match (layered, template || objects) {
@@ -152,7 +167,13 @@ impl Manifest {
             (false, true) => Form::Template,
             (false, false) => Form::Deployment,
         };
-        Self { document, form, agent, modules }
+        let mut manifest = Self { document, form, agent, modules };
+        let sections: BTreeMap<String, NodeId> =
+            manifest.sections().map(|section| (section.id().to_owned(), section.at().id())).collect();
+        for entry in manifest.modules.iter_mut().filter(|entry| !entry.system) {
+            entry.section = sections.get(&entry.id).copied();
+        }
+        manifest
     }
 
     /// The text and its nodes.
@@ -234,8 +255,11 @@ impl<'m> Module<'m> {
     /// The value at `keys` below the createOptions, found without regard to case as the agent finds it:
     /// `option(&["HostConfig", "Binds"])`. `k8s-experimental` itself is matched exactly (`k8s-translation.md` §2).
     pub fn option(self, keys: &[&str]) -> Option<At<'m>> {
-        let root = self.manifest.document.at(self.entry.options.root()?);
-        keys.iter().try_fold(root, |at, key| match *key {
+        let (start, keys) = match keys {
+            [HOST_CONFIG, keys @ ..] => (self.entry.host_config?, keys),
+            keys => (self.entry.options.root()?, keys),
+        };
+        keys.iter().try_fold(self.manifest.document.at(start), |at, key| match *key {
             "k8s-experimental" => at.get(key),
             key => at.get_ignoring_case(key),
         })
@@ -273,7 +297,7 @@ impl<'m> Module<'m> {
 
     /// The values of the module's desired properties, where the document has its twin too.
     pub fn twin(self) -> impl Iterator<Item = At<'m>> {
-        let own = if self.is_system() { None } else { self.manifest.section(self.id()) };
+        let own = self.entry.section.map(|id| Section::of(self.manifest.document.at(id)));
         own.into_iter().flat_map(Section::desired)
     }
 

@@ -34,6 +34,10 @@ impl Manifest {
 }
 
 impl<'m> Section<'m> {
+    pub(super) fn of(at: At<'m>) -> Self {
+        Self { at }
+    }
+
     /// Whose it is.
     pub fn id(self) -> &'m str {
         self.at.key().unwrap_or_default()
@@ -123,8 +127,13 @@ fn member_size(member: At<'_>) -> usize {
     length(key) + value_size(member)
 }
 
+/// The bytes of `text` without its control characters, U+0000 to U+001F and U+007F to U+009F.
 fn length(text: &str) -> usize {
-    text.chars().filter(|c| !c.is_control()).map(char::len_utf8).sum()
+    let bytes = text.as_bytes();
+    let c0 = bytes.iter().filter(|byte| byte.is_ascii_control()).count();
+    // They are two bytes each, the first of which is C2.
+    let c1 = if bytes.contains(&0xc2) { text.chars().filter(|c| ('\u{80}'..'\u{a0}').contains(c)).count() } else { 0 };
+    bytes.len() - c0 - 2 * c1
 }
 
 #[cfg(test)]

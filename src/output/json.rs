@@ -275,7 +275,7 @@ fn file(judged: &Judged) -> File<'_> {
     let report = &judged.report;
     let standings = report.standings();
     let modules = manifest.into_iter().flat_map(Manifest::modules).map(|module| {
-        let standing = standings.get(&Subject::Module(module.id().to_owned())).copied().unwrap_or_default();
+        let standing = standings.get(&Subject::Module(module.id().into())).copied().unwrap_or_default();
         Module { id: module.id(), health: standing.health, decided_by: standing.rule }
     });
     let not_evaluated = report.evaluations.iter().filter_map(|evaluation| match &evaluation.outcome {

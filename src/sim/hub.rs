@@ -28,6 +28,7 @@ pub struct Hub {
     heard: mpsc::UnboundedSender<Heard>,
     invoked: mpsc::UnboundedSender<(Request, Answer)>,
     incoming: Mutex<Incoming>,
+    closed: watch::Sender<bool>,
 }
 
 /// What the module's end of the session waits for.
@@ -42,20 +43,26 @@ impl Hub {
     pub fn new(desired: Value) -> (Arc<Self>, mpsc::UnboundedReceiver<Heard>) {
         let (heard, ears) = mpsc::unbounded_channel();
         let (invoked, methods) = mpsc::unbounded_channel();
-        let desired = watch::Sender::new(desired);
+        let desired = watch::Sender::new(versioned(desired, 1));
         let incoming = Mutex::new(Incoming { methods, desired: desired.subscribe() });
-        let hub = Self { desired, reported: watch::Sender::new(json!({})), heard, invoked, incoming };
+        let (reported, closed) = (watch::Sender::new(json!({ "$version": 1 })), watch::Sender::new(false));
+        let hub = Self { desired, reported, heard, invoked, incoming, closed };
         (Arc::new(hub), ears)
     }
 
-    /// The reported properties as they are now.
+    /// The reported properties as they are now, without `$version`.
     pub fn reported(&self) -> Value {
-        self.reported.borrow().clone()
+        let mut reported = self.reported.borrow().clone();
+        if let Some(members) = reported.as_object_mut() {
+            members.shift_remove("$version");
+        }
+        reported
     }
 
-    /// Changes the desired properties.
+    /// Replaces the desired properties. They get the next `$version` where they bring none.
     pub fn desire(&self, desired: Value) {
-        self.desired.send_replace(desired);
+        let version = version(&self.desired.borrow()) + 1;
+        self.desired.send_replace(versioned(desired, version));
     }
 
     /// Invokes a direct method and waits for the answer; 504 where none comes.
@@ -85,7 +92,8 @@ impl Session for Hub {
             let message = format!("the section would have {size} bytes, more than 32 KB");
             return Err(SessionError::Refused { status: 413, message });
         }
-        self.reported.send_replace(merged);
+        let version = version(&self.reported.borrow()) + 1;
+        self.reported.send_replace(versioned(merged, version));
         self.hear(Heard::Reported(patch))
     }
 
@@ -100,13 +108,24 @@ impl Session for Hub {
 
     async fn next(&self) -> Option<Event> {
         let mut incoming = self.incoming.lock().await;
+        let mut closed = self.closed.subscribe();
         let Incoming { methods, desired } = &mut *incoming;
         tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => None,
             method = methods.recv() => method.map(|(request, answer)| Event::Method(request, answer)),
             changed = desired.changed() => {
                 changed.ok().map(|()| Event::Desired(desired.borrow_and_update().clone()))
             }
         }
+    }
+
+    fn is_connected(&self) -> bool {
+        !*self.closed.borrow()
+    }
+
+    async fn close(&self) {
+        self.closed.send_replace(true);
     }
 }
 
@@ -114,6 +133,18 @@ impl Hub {
     fn hear(&self, heard: Heard) -> Result<(), SessionError> {
         self.heard.send(heard).map_err(|_| SessionError::Unavailable("nobody listens at the hub".to_owned()))
     }
+}
+
+fn version(section: &Value) -> u64 {
+    section["$version"].as_u64().unwrap_or(0)
+}
+
+/// `section` with `version`, unless it has one.
+fn versioned(mut section: Value, version: u64) -> Value {
+    if let Some(members) = section.as_object_mut() {
+        members.entry("$version").or_insert_with(|| version.into());
+    }
+    section
 }
 
 /// The rules of edgeHub 1.0.8 for a reported patch (`iothub-limits.md` §1.4, read from its validator).

@@ -90,7 +90,14 @@ impl Decoder {
         while at < bytes.len() {
             if bytes[at] == b'\\' {
                 let (unit, len) = escape(&content[at..]);
-                self.unit(unit, outer + at..outer + at + len);
+                let outer = outer + at..outer + at + len;
+                match u8::try_from(unit) {
+                    Ok(ascii) if ascii.is_ascii() => {
+                        self.flush();
+                        self.char(ascii.into(), outer);
+                    }
+                    _ => self.unit(unit, outer),
+                }
                 at += len;
             } else {
                 let end = content[at..].find('\\').map_or(bytes.len(), |i| at + i);

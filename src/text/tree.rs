@@ -1,5 +1,6 @@
 //! A parsed document: an arena of nodes, each with its bytes and its parent, over one or more layers of text.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -49,6 +50,8 @@ pub struct Document {
     source: Source,
     layers: Vec<Layer>,
     nodes: Vec<Node>,
+    /// What strings with escapes say, once somebody asked.
+    decoded: Vec<OnceLock<Box<str>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,30 +62,41 @@ struct Layer {
     root: NodeId,
 }
 
+/// Kept small: rules walk over all of them again and again.
 #[derive(Debug, Clone)]
 struct Node {
     span: Span,
     kind: Kind,
-    /// Whether it is a string with escapes, which says something else than its bytes.
-    escaped: bool,
-    /// What such a string says, once somebody asked.
-    decoded: OnceLock<Box<str>>,
+    /// For a string with escapes, which says something else than its bytes: its place in [`Document::decoded`].
+    escaped: Option<NonZeroU32>,
     parent: Option<NodeId>,
     /// The key under which the parent object holds this node.
     key: Option<Key>,
-    /// The position among the parent's children.
-    index: u32,
     /// The children stand side by side in the arena.
     children: Range<u32>,
 }
 
-#[derive(Debug, Clone)]
+/// A key, in the layer of its value.
+#[derive(Debug, Clone, Copy)]
 struct Key {
-    span: Span,
-    /// Without its quotes, in the same layer.
-    content: Span,
-    /// What it says, where that differs from its bytes.
-    decoded: Option<Box<str>>,
+    start: u32,
+    end: u32,
+    quoted: bool,
+    /// As in [`Node`].
+    escaped: Option<NonZeroU32>,
+}
+
+impl Key {
+    /// Whether it can be `key` by its length: most cannot, and their text need not be looked at.
+    fn may_be(self, key: &str) -> bool {
+        self.content().len() == key.len() || self.escaped.is_some()
+    }
+
+    /// Without its quotes.
+    fn content(self) -> Range<usize> {
+        let quote = usize::from(self.quoted);
+        self.start as usize + quote..self.end as usize - quote
+    }
 }
 
 impl Document {
@@ -92,8 +106,12 @@ impl Document {
     /// One located error: not JSON, too deep ([`MAX_DEPTH`]) or too long ([`MAX_BYTES`]).
     pub fn parse(source: Source) -> Result<Self, Box<SyntaxError>> {
         let text = source.shared_text();
-        let mut document =
-            Self { source, layers: vec![Layer { text, origin: None, root: NodeId(0) }], nodes: Vec::new() };
+        let mut document = Self {
+            source,
+            layers: vec![Layer { text, origin: None, root: NodeId(0) }],
+            nodes: Vec::new(),
+            decoded: Vec::new(),
+        };
         document.grow(None)?;
         Ok(document)
     }
@@ -179,7 +197,7 @@ impl Document {
         let mut at = self.at(self.layers[span.layer as usize].root);
         loop {
             let children = if at.kind() == Kind::String { &[] } else { self.children(at.node()) };
-            let starts = |node: &Node| node.key.as_ref().map_or(node.span, |key| key.span).start;
+            let starts = |node: &Node| node.key.map_or(node.span.start, |key| key.start);
             let after = children.partition_point(|node| starts(node) <= span.start);
             match after.checked_sub(1) {
                 Some(last) if span.end <= children[last].span.end => {
@@ -231,8 +249,8 @@ impl Document {
             .map_err(|error| Box::new(syntax::explain(&text, &scan, &error, &places)))?;
         let value = parsed.value.ok_or_else(|| Box::new(syntax::empty(&text, &places)))?;
         let root = NodeId(narrow(self.nodes.len()));
-        let mut grower = Grower { nodes: &mut self.nodes, layer, text: &text };
-        grower.seat(parent, None, 0);
+        let mut grower = Grower { nodes: &mut self.nodes, decoded: &mut self.decoded, layer, text: &text };
+        grower.seat(parent, None);
         grower.fill(root, &value);
         self.layers[layer as usize].root = root;
         if let Some(parent) = parent {
@@ -283,21 +301,21 @@ fn collect_options() -> CollectOptions {
 /// Copies a syntax tree into the arena.
 struct Grower<'d> {
     nodes: &'d mut Vec<Node>,
+    decoded: &'d mut Vec<OnceLock<Box<str>>>,
     layer: u32,
     text: &'d str,
 }
 
 impl Grower<'_> {
     /// Makes the place of a node, so that its siblings can stand beside it.
-    fn seat(&mut self, parent: Option<NodeId>, key: Option<Key>, index: usize) {
+    fn seat(&mut self, parent: Option<NodeId>, key: Option<Key>) {
         let span = Span { layer: self.layer, start: 0, end: 0 };
-        let (decoded, index) = (OnceLock::new(), narrow(index));
-        let (kind, escaped, children) = (Kind::Null, false, 0..0);
-        self.nodes.push(Node { span, kind, escaped, decoded, parent, key, index, children });
+        self.nodes.push(Node { span, kind: Kind::Null, escaped: None, parent, key, children: 0..0 });
     }
 
     fn fill(&mut self, id: NodeId, value: &Value<'_>) {
         let first = narrow(self.nodes.len());
+        let escaped = matches!(value, Value::StringLit(_)).then(|| self.escaped(value.start()..value.end())).flatten();
         let node = &mut self.nodes[id.0 as usize];
         (node.span.start, node.span.end) = (narrow(value.start()), narrow(value.end()));
         node.kind = match value {
@@ -309,17 +327,17 @@ impl Grower<'_> {
             Value::Object(_) => Kind::Object,
         };
         match value {
-            Value::StringLit(_) => node.escaped = self.text[value.start()..value.end()].contains('\\'),
+            Value::StringLit(_) => node.escaped = escaped,
             Value::Array(array) => {
                 node.children = first..first + narrow(array.elements.len());
-                (0..array.elements.len()).for_each(|i| self.seat(Some(id), None, i));
+                (0..array.elements.len()).for_each(|_| self.seat(Some(id), None));
                 (first..).zip(&array.elements).for_each(|(child, value)| self.fill(NodeId(child), value));
             }
             Value::Object(object) => {
                 node.children = first..first + narrow(object.properties.len());
-                for (i, property) in object.properties.iter().enumerate() {
+                for property in &object.properties {
                     let key = self.key(&property.name);
-                    self.seat(Some(id), Some(key), i);
+                    self.seat(Some(id), Some(key));
                 }
                 (first..)
                     .zip(&object.properties)
@@ -329,27 +347,29 @@ impl Grower<'_> {
         }
     }
 
-    fn key(&self, name: &ObjectPropName<'_>) -> Key {
-        let (range, quotes) = match name {
-            ObjectPropName::String(literal) => (literal.start()..literal.end(), 1),
-            ObjectPropName::Word(word) => (word.start()..word.end(), 0),
+    fn key(&mut self, name: &ObjectPropName<'_>) -> Key {
+        let (range, quoted) = match name {
+            ObjectPropName::String(literal) => (literal.start()..literal.end(), true),
+            ObjectPropName::Word(word) => (word.start()..word.end(), false),
         };
-        let content = self.span(range.start + quotes..range.end - quotes);
-        let text = &self.text[content.start as usize..content.end as usize];
-        let decoded = text.contains('\\').then(|| decoded(text));
-        Key { span: self.span(range), content, decoded }
+        Key { start: narrow(range.start), end: narrow(range.end), quoted, escaped: self.escaped(range) }
     }
 
-    fn span(&self, range: Range<usize>) -> Span {
-        Span { layer: self.layer, start: narrow(range.start), end: narrow(range.end) }
+    /// A place for what a literal says, if it has escapes.
+    fn escaped(&mut self, literal: Range<usize>) -> Option<NonZeroU32> {
+        self.text[literal].contains('\\').then(|| self.decoded.push(OnceLock::new()))?;
+        NonZeroU32::new(narrow(self.decoded.len()))
     }
 }
 
-/// What the content of a string literal says.
-fn decoded(content: &str) -> Box<str> {
-    let mut decoder = Decoder::default();
-    decoder.literal(content, 0);
-    decoder.finish().0.into()
+/// What a string literal says.
+fn decoded(literal: &str) -> Box<str> {
+    // Half a surrogate pair is no text to serde_json.
+    serde_json::from_str(literal).unwrap_or_else(|_| {
+        let mut decoder = Decoder::default();
+        decoder.literal(content(literal), 0);
+        decoder.finish().0.into()
+    })
 }
 
 /// A string literal without its quotes.
@@ -404,7 +424,8 @@ impl<'d> At<'d> {
 
     /// The bytes of the key that holds this value, or of the value where there is none.
     pub fn key_span(self) -> Span {
-        self.node().key.as_ref().map_or(self.span(), |key| key.span)
+        let span = self.span();
+        self.node().key.map_or(span, |key| Span { start: key.start, end: key.end, ..span })
     }
 
     /// The bytes of key and value.
@@ -414,13 +435,13 @@ impl<'d> At<'d> {
 
     /// The key under which an object holds this value.
     pub fn key(self) -> Option<&'d str> {
-        let key = self.node().key.as_ref()?;
-        Some(key.decoded.as_deref().unwrap_or_else(|| self.document.slice(key.content)))
+        let node = self.node();
+        node.key.map(|key| self.key_text(self.document.layer_text(node.span), key))
     }
 
     /// Whether the key is written in quotes; so is a value without a key.
     pub fn is_key_quoted(self) -> bool {
-        self.node().key.as_ref().is_none_or(|key| key.span != key.content)
+        self.node().key.is_none_or(|key| key.quoted)
     }
 
     /// The value as it is written.
@@ -431,8 +452,21 @@ impl<'d> At<'d> {
     /// What a string says.
     pub fn as_str(self) -> Option<&'d str> {
         let node = self.node();
-        let text = (node.kind == Kind::String).then(|| content(self.raw()))?;
-        Some(if node.escaped { node.decoded.get_or_init(|| decoded(text)) } else { text })
+        let text = (node.kind == Kind::String).then(|| self.raw())?;
+        Some(node.escaped.map_or_else(|| content(text), |place| self.decoded(place, text)))
+    }
+
+    /// What `literal` says, which has escapes.
+    fn decoded(self, place: NonZeroU32, literal: &str) -> &'d str {
+        self.document.decoded[place.get() as usize - 1].get_or_init(|| decoded(literal))
+    }
+
+    /// What `key` says, in the text of its layer.
+    fn key_text(self, layer: &'d str, key: Key) -> &'d str {
+        match key.escaped {
+            Some(place) => self.decoded(place, &layer[key.start as usize..key.end as usize]),
+            None => &layer[key.content()],
+        }
     }
 
     /// A string as it is, a number or boolean as it is written.
@@ -462,7 +496,7 @@ impl<'d> At<'d> {
     pub fn part(self, range: Range<usize>) -> Span {
         let span = self.span();
         let text = content(self.raw());
-        if !self.node().escaped {
+        if self.node().escaped.is_none() {
             // Most strings mean what they are made of.
             let start = |offset: usize| (span.start + 1 + narrow(offset)).min(span.end);
             return Span { start: start(range.start), end: start(range.end), ..span };
@@ -495,19 +529,25 @@ impl<'d> At<'d> {
 
     /// The member `key`; the last one where a key stands twice, as the agent's parser takes it.
     pub fn get(self, key: &str) -> Option<At<'d>> {
-        self.members().rev().find(|member| member.may_be(key) && member.key() == Some(key))
+        self.find(|text| text == key, key)
     }
 
     /// The member `key` without regard to ASCII case, as the agent's parser finds its properties.
     pub fn get_ignoring_case(self, key: &str) -> Option<At<'d>> {
-        let same = |member: &At<'_>| member.may_be(key) && member.key().is_some_and(|k| k.eq_ignore_ascii_case(key));
-        self.members().rev().find(same)
+        self.find(|text| text == key || text.eq_ignore_ascii_case(key), key)
     }
 
-    /// Whether the key can be `key` by its length: most cannot, and their text need not be looked at.
-    fn may_be(self, key: &str) -> bool {
-        let own = self.node().key.as_ref();
-        own.is_some_and(|own| own.decoded.is_some() || (own.content.end - own.content.start) as usize == key.len())
+    /// The last member whose key, of the length of `key`, is what `is` looks for.
+    fn find(self, is: impl Fn(&str) -> bool, key: &str) -> Option<At<'d>> {
+        let node = self.opened().node();
+        if node.kind != Kind::Object {
+            return None;
+        }
+        let children = self.document.children(node);
+        let layer = self.document.layer_text(children.first()?.span);
+        let is = |child: &Node| child.key.is_some_and(|own| own.may_be(key) && is(self.key_text(layer, own)));
+        let found = children.iter().rposition(is)?;
+        Some(self.document.at(NodeId(node.children.start + narrow(found))))
     }
 
     /// The value that holds this one; for the root of embedded JSON, the string (its first piece).
@@ -533,7 +573,7 @@ impl<'d> At<'d> {
         while let Some(parent) = at.parent() {
             match (parent.kind(), at.key()) {
                 (Kind::Object, Some(key)) => steps.push(Step::Key(key.to_owned())),
-                (Kind::Array, _) => steps.push(Step::Index(at.node().index as usize)),
+                (Kind::Array, _) => steps.push(Step::Index((at.id.0 - parent.node().children.start) as usize)),
                 _ => {}
             }
             at = parent;

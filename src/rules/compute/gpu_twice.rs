@@ -46,10 +46,10 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let variables: Vec<_> = module.env().into_iter().filter(|var| var.name == "NVIDIA_VISIBLE_DEVICES").collect();
         let (first, others) = variables.split_first()?;
         let finding = Finding::new(Severity::Warn, "a GPU is asked for by resource and by variable")
-            .at(first.name_span, "the device plugin sets this too")
+            .at(first.name_span(), "the device plugin sets this too")
             .related(limit.member_span(), "the resource")
             .because("the module may compute on a GPU that belongs to another module");
-        let finding = others.iter().fold(finding, |finding, var| finding.related(var.name_span, "and again"));
+        let finding = others.iter().fold(finding, |finding, var| finding.related(var.name_span(), "and again"));
         let fix = Fix::ask("keep the resource, and leave the choice to Kubernetes");
         Some(finding.fix(variables.iter().fold(fix, |fix, var| fix.remove(var.path()))))
     })

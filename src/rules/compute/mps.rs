@@ -54,7 +54,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let listed = missing.iter().map(|mode| format!("`{mode}`")).collect::<Vec<_>>().join(" and ");
         (!missing.is_empty()).then(|| {
             let finding = Finding::new(Severity::Warn, format!("the module can't reach MPS without {listed} `host`"))
-                .at(first.name_span, "for the Multi-Process Service of the node")
+                .at(first.name_span(), "for the Multi-Process Service of the node")
                 .because("the variable has no effect: the module takes turns on the GPU like any other");
             let modes = missing.iter().filter_map(|mode| module.option(&["HostConfig", mode]));
             let finding = modes.fold(finding, |finding, mode| finding.related(mode.member_span(), "not `host`"));

@@ -39,7 +39,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     Verdict::each(module.env(), |var| {
         (var.name == "WIRESERVER_ADDRESS").then(|| {
             Finding::new(Severity::Warn, "`WIRESERVER_ADDRESS` belongs to the FPGA")
-                .at(var.name_span, "no wire server on the GPU device")
+                .at(var.name_span(), "no wire server on the GPU device")
                 .because("nothing answers at this address there")
                 .fix(Fix::safe("remove the variable").remove(var.path()))
         })

@@ -55,7 +55,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     }
     let overrides = module.env().into_iter().filter(|var| var.name == GATEWAY).map(|var| {
         let finding = Finding::new(Severity::Warn, format!("`{GATEWAY}` is set by the agent, and its value wins"))
-            .at(var.name_span, "without effect")
+            .at(var.name_span(), "without effect")
             .because("the module is told `edgehub`, whatever stands here");
         Some(finding.fix(Fix::ask("remove it").remove(var.path())))
     });

@@ -81,7 +81,7 @@ fn finding(module: Module<'_>, var: &EnvVar<'_>, name: &str, other: Module<'_>, 
         _ => Fix::advice(format!("set `{name}` to the port that the program is to use")),
     };
     Finding::new(Severity::Warn, format!("Kubernetes sets `{name}` in this module, to an address"))
-        .at(var.name_span, format!("goes with `{name}`, which is not set"))
+        .at(var.name_span(), format!("goes with `{name}`, which is not set"))
         .related(other.entry().key_span(), "whose Service it is about")
         .because("a program that reads it as a number fails, or does not find what it is to connect to")
         .fix(fix)

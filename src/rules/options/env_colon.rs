@@ -66,11 +66,11 @@ pub(super) fn refusal(module: Module<'_>) -> (Severity, &'static str) {
 fn finding(module: Module<'_>, var: &EnvVar<'_>, name: &str, there: Option<&EnvVar<'_>>) -> Finding {
     let (severity, reason) = refusal(module);
     let finding = Finding::new(severity, format!("the name `{}` is not allowed on Kubernetes", var.name))
-        .at(var.name_span, "contains `:`")
+        .at(var.name_span(), "contains `:`")
         .because(reason);
     match there {
         Some(there) => finding
-            .related(there.name_span, "the same setting, in the spelling that is allowed")
+            .related(there.name_span(), "the same setting, in the spelling that is allowed")
             .fix(Fix::ask(format!("remove `{}`", var.name)).remove(var.path())),
         None => finding.fix(var.renamed(Fix::safe(format!("rename it to `{name}`")), name)),
     }

@@ -62,7 +62,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let fix = var.renamed(Fix::ask(format!("rename it to `{allowed}`, here and in the program")), &allowed);
         let (severity, reason) = super::env_colon::refusal(module);
         let finding = Finding::new(severity, format!("the name `{name}` is not allowed on Kubernetes"));
-        Some(finding.at(var.name_span, label).because(reason).fix(fix))
+        Some(finding.at(var.name_span(), label).because(reason).fix(fix))
     })
 }
 

@@ -46,7 +46,7 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     Verdict::each(module.env(), |var| {
         (var.name != GATEWAY && is_set_by_agent(var.name, module, context.agent)).then(|| {
             Finding::new(Severity::Warn, format!("`{}` is set by the agent, and its value wins", var.name))
-                .at(var.name_span, "without effect")
+                .at(var.name_span(), "without effect")
                 .because("the module gets the agent's value, whatever stands here")
                 .fix(Fix::ask("remove it").remove(var.path()))
         })

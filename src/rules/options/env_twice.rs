@@ -51,8 +51,8 @@ fn finding(var: &EnvVar<'_>, counts: &EnvVar<'_>) -> Finding {
         |var: &EnvVar<'_>| if var.is_in_options() { "`Env` of the createOptions" } else { "`env` of the module" };
     let reason = format!("the value in {} is used, on Docker and on Kubernetes alike", place(counts));
     Finding::new(Severity::Info, format!("`{}` is set twice, to different values", var.name))
-        .at(var.name_span, "does not count")
-        .related(counts.name_span, "counts")
+        .at(var.name_span(), "does not count")
+        .related(counts.name_span(), "counts")
         .because(reason)
         .fix(Fix::ask(format!("remove it from {}", place(var))).remove(var.path()))
 }

@@ -73,7 +73,7 @@ fn place(module: Module<'_>) -> Option<Span> {
     let env = module.env();
     let visible = || {
         let given = env.iter().rfind(|var| var.name == VISIBLE && !matches!(var.value.trim(), "" | "void" | "none"));
-        given.map(|var| var.name_span)
+        given.map(|var| var.name_span())
     };
     docker.or_else(kubernetes).or_else(visible)
 }

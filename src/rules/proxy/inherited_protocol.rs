@@ -66,7 +66,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         }
         let path = module.entry().path().key("env").key(UPSTREAM_PROTOCOL).key("value");
         let finding = Finding::new(Severity::Warn, format!("edgeAgent has `{UPSTREAM_PROTOCOL}`, edgeHub has none"))
-            .at(inherited.name_span, "not handed down on Kubernetes")
+            .at(inherited.name_span(), "not handed down on Kubernetes")
             .related(module.entry().key_span(), "talks AMQP without it")
             .because(
                 "where the site lets only that protocol out, edgeHub does not reach IoT Hub, though edgeAgent does",

@@ -70,16 +70,16 @@ fn finding(module: Module<'_>, proxy: &EnvVar<'_>, exceptions: Option<&EnvVar<'_
         Some(list) if !list.value.is_empty() => {
             let (path, value) = list.with_value(&format!("{},{SIDECAR}", list.value.trim_end_matches([',', ' '])));
             let finding = finding.at(list.value_span(), format!("`{SIDECAR}` is missing"));
-            finding.related(proxy.name_span, "the proxy").fix(fix.set(path, value))
+            finding.related(proxy.name_span(), "the proxy").fix(fix.set(path, value))
         }
         Some(list) => {
             let (path, value) = list.with_value(SIDECAR);
-            let finding = finding.at(list.name_span, format!("`{SIDECAR}` is missing"));
-            finding.related(proxy.name_span, "the proxy").fix(fix.set(path, value))
+            let finding = finding.at(list.name_span(), format!("`{SIDECAR}` is missing"));
+            finding.related(proxy.name_span(), "the proxy").fix(fix.set(path, value))
         }
         None => {
             let fix = module.set_beside(fix, proxy, "no_proxy", SIDECAR);
-            finding.at(proxy.name_span, "calls to the sidecar go there too").fix(fix)
+            finding.at(proxy.name_span(), "calls to the sidecar go there too").fix(fix)
         }
     }
 }

@@ -73,7 +73,7 @@ fn finding(module: Module<'_>, other: Module<'_>, env: &[EnvVar<'_>]) -> Finding
     let finding = wanted
         .iter()
         .filter(|var| var.is_proxy())
-        .fold(finding, |finding, var| finding.related(var.name_span, format!("`{}` of `{}`", var.name, other.id())));
+        .fold(finding, |finding, var| finding.related(var.name_span(), format!("`{}` of `{}`", var.name, other.id())));
     // A password is not written a second time, into an edit that is shown.
     if wanted.iter().any(|var| var.value.contains('@')) {
         return finding

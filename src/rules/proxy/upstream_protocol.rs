@@ -63,7 +63,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let (with, word) = (protocol.in_web_sockets().word(), protocol.word());
         let (path, value) = chosen.with_value(with);
         let fix = Fix::ask(format!("set `{UPSTREAM_PROTOCOL}` to `{with}`, unless the proxy lets `{word}` through"));
-        let finding = finding().at(chosen.value_span(), "not through WebSockets").related(proxy.name_span, "the proxy");
+        let finding =
+            finding().at(chosen.value_span(), "not through WebSockets").related(proxy.name_span(), "the proxy");
         Some(finding.fix(fix.set(path, value)))
     })
 }
@@ -74,10 +75,10 @@ fn unchosen(module: Module<'_>, proxy: &EnvVar<'_>) -> Finding {
     let inherited = agent.and_then(Module::upstream_protocol);
     let inherited = inherited.and_then(|var| Some((var, UpstreamProtocol::of(var.value)?)));
     let protocol = inherited.map_or(UpstreamProtocol::AmqpWs, |(_, protocol)| protocol.in_web_sockets()).word();
-    let finding = finding().at(proxy.name_span, "but no `UpstreamProtocol`");
+    let finding = finding().at(proxy.name_span(), "but no `UpstreamProtocol`");
     let (finding, fix) = match inherited {
         Some((var, had)) if !had.uses_web_sockets() => (
-            finding.related(var.name_span, "edgeHub had this on Docker"),
+            finding.related(var.name_span(), "edgeHub had this on Docker"),
             Fix::ask(format!(
                 "set `{UPSTREAM_PROTOCOL}` to `{protocol}`, unless the proxy lets `{}` through",
                 had.word()

@@ -55,11 +55,11 @@ fn name(var: &EnvVar<'_>, right: Option<&EnvVar<'_>>) -> Finding {
         (Severity::Block, "nobody reads it, and Kubernetes refuses a module with such a name")
     };
     let finding = Finding::new(severity, format!("the variable `{}` is called `{UPSTREAM_PROTOCOL}`", var.name))
-        .at(var.name_span, "not read")
+        .at(var.name_span(), "not read")
         .because(reason);
     match right {
         Some(right) => finding
-            .related(right.name_span, "the right name is here")
+            .related(right.name_span(), "the right name is here")
             .fix(Fix::ask(format!("remove `{}`", var.name)).remove(var.path())),
         None => finding.fix(var.renamed(Fix::safe(format!("rename it to `{UPSTREAM_PROTOCOL}`")), UPSTREAM_PROTOCOL)),
     }
