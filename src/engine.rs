@@ -269,16 +269,7 @@ fn manifest(snapshot: &Snapshot) -> Result<&Manifest, Why> {
 /// The first thing that `rule` needs and that is not known.
 fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context: &Context<'_>) -> Option<Why> {
     rule.needs.iter().find_map(|need| match need {
-        Need::CreateOptions => match module {
-            Some(module) => {
-                is_broken(module).then(|| Why::failed("the createOptions of this module, which are not JSON"))
-            }
-            // A rule about all modules cannot leave one out.
-            None => manifest
-                .modules()
-                .find(|module| is_broken(*module))
-                .map(|module| Why::failed(format!("the createOptions of {}, which are not JSON", module.id()))),
-        },
+        Need::CreateOptions => broken(manifest, module),
         Need::Deployment => (manifest.form() == Form::CreateOptions)
             .then(|| Why::not_given("the deployment around these createOptions")),
         Need::Shares => unless(context.site.shares.is_some(), "the shares of the site (site.shares)"),
@@ -308,6 +299,16 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
 
 fn unless(known: bool, what: &'static str) -> Option<Why> {
     (!known).then(|| Why::not_given(what))
+}
+
+/// The createOptions that cannot be read: those of `module`; for a rule about all modules, which cannot leave one out,
+/// those of any.
+fn broken(manifest: &Manifest, module: Option<Module<'_>>) -> Option<Why> {
+    let ids: Vec<&str> = match module {
+        Some(module) => is_broken(module).then(|| module.id()).into_iter().collect(),
+        None => manifest.modules().filter(|module| is_broken(*module)).map(Module::id).collect(),
+    };
+    (!ids.is_empty()).then(|| Why::failed(format!("the createOptions of {}, which are not JSON", ids.join(", "))))
 }
 
 fn is_broken(module: Module<'_>) -> bool {

@@ -68,6 +68,8 @@ pub enum Level {
 pub struct Finding {
     /// How bad it is here; rules may judge milder or harder than their declared severity, case by case.
     pub severity: Severity,
+    /// The rows of the catalogue that it is about, where those are not all of the rule's.
+    pub codes: Option<&'static [&'static str]>,
     /// When it bites, if not at once.
     pub when: Option<When>,
     /// What is wrong, one line, with the names of this place.
@@ -132,6 +134,7 @@ impl Finding {
     pub fn new(severity: Severity, message: impl Into<String>) -> Self {
         Self {
             severity,
+            codes: None,
             when: None,
             message: message.into(),
             reason: String::new(),
@@ -154,6 +157,13 @@ impl Finding {
     #[must_use]
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = reason.into();
+        self
+    }
+
+    /// Narrows the rows of the catalogue that it is about.
+    #[must_use]
+    pub fn of(mut self, codes: &'static [&'static str]) -> Self {
+        self.codes = Some(codes);
         self
     }
 

@@ -1,5 +1,5 @@
 //! Facts about the platforms that a deployment can move to, as data. A rule names the platforms that it holds for;
-//! it never asks which one it runs on.
+//! it never asks which one it runs on, only what is true there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,6 +33,14 @@ impl Platform {
         match self {
             Platform::AseK8s => "IoT Edge on Kubernetes, Azure Stack Edge Pro GPU",
             Platform::AseVm => "IoT Edge on Docker in an Ubuntu VM, Azure Stack Edge Pro GPU",
+        }
+    }
+
+    /// Whether Docker runs the modules, as it does on the FPGA device: what it reads and passes over stays the same.
+    pub fn has_docker(self) -> bool {
+        match self {
+            Platform::AseK8s => false,
+            Platform::AseVm => true,
         }
     }
 }

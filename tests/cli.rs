@@ -99,7 +99,8 @@ fn a_broken_file_does_not_stop_the_others() {
 fn create_options_that_are_broken_spoil_their_module_only() {
     let text = r#"{ "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": {
         "bad": { "settings": { "image": "a:1", "createOptions": "{\"HostConfig\":{\"Binds\":[\"/home/hcsshares/in:/in\"]}" } },
-        "good": { "settings": { "image": "a:1", "createOptions": "{\"HostConfig\":{\"Binds\":[\"/home/hcsshares/in:/in\"]}}" } }
+        "good": { "settings": { "image": "a:1", "createOptions": "{\"HostConfig\":{\"Binds\":[\"/home/hcsshares/in:/in\"]}}" } },
+        "worse": { "settings": { "image": "a:1", "createOptions": "{\"HostConfig\":{\"Binds\":[<binds>]}}" } }
     } } } } }"#;
     let ran = run_with(&["check", "-", "--format", "json"], text, &[]);
     assert_eq!(ran.status, 1);
@@ -113,6 +114,11 @@ fn create_options_that_are_broken_spoil_their_module_only() {
     assert!(of("good").contains(&"storage-share-bind"));
     let waiting = report["files"][0]["not_evaluated"].as_array().unwrap();
     assert!(waiting.iter().any(|line| line["module"] == "bad" && line["required"] == true));
+    let message = findings.iter().find(|finding| finding["module"] == "worse").unwrap()["message"].as_str().unwrap();
+    assert_eq!(message, "createOptions are not JSON: the placeholder `<binds>` stands where a value belongs");
+    // A rule about all modules says which of them it lacks.
+    let all = "the createOptions of bad, worse, which are not JSON";
+    assert!(waiting.iter().any(|line| line["module"].is_null() && line["missing"] == all), "{waiting:?}");
 }
 
 #[test]
@@ -127,6 +133,7 @@ fn hostile_inputs_give_a_clear_error_each() {
     let empty = folder.file("empty.json", "");
     let other = folder.file("other.json", r#"{ "name": "package" }"#);
     let merge = folder.file("word.json", "{ \"modulesContent\": __CONTENT__ }");
+    let member = folder.file("member.json", "{\r\n  \"modulesContent\": {},\r\n  <more options>\r\n}\r\n");
     fs::create_dir(folder.0.join("none")).unwrap();
     let none = folder.0.join("none").display().to_string();
     for (path, expected) in [
@@ -137,15 +144,20 @@ fn hostile_inputs_give_a_clear_error_each() {
         (&nested_objects, "nest 100000 deep"),
         (&empty, "the text is empty"),
         (&other, "not an IoT Edge deployment"),
-        (&merge, "expected a value, found `__CONTENT__`"),
+        (&merge, "the placeholder `__CONTENT__` stands where a value belongs"),
+        (&member, "the placeholder `<more options>` stands where a key belongs"),
         (&none, "there is no deployment in this folder"),
         ("/no/such/path.json", "cannot open /no/such/path.json"),
     ] {
         let ran = run(&["check", path]);
         assert_eq!(ran.status, 2, "{path}: {}", ran.stderr);
         assert!(ran.stderr.contains(expected), "{path}: expected `{expected}` in {}", ran.stderr);
+        assert!(!ran.stderr.contains('\u{240d}'), "a line end is shown: {}", ran.stderr);
         assert!(ran.stderr.len() < 2_000, "{path}: {} bytes of error", ran.stderr.len());
         assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+        // What could not be read did not pass.
+        let report: Value = serde_json::from_str(&run(&["check", path, "--format", "json"]).stdout).unwrap();
+        assert_eq!(report["status"], "unknown", "{path}");
     }
 }
 

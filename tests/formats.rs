@@ -356,6 +356,22 @@ fn json_is_valid_by_the_schema_that_is_checked_in() {
 }
 
 #[test]
+fn the_codes_of_a_finding_are_those_that_it_is_about() {
+    let text = r#"{"modulesContent": {"$edgeAgent": {"properties.desired": {"modules": {
+        "web": {"settings": {"image": "w:1", "createOptions": {"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}}}},
+        "gpu": {"settings": {"image": "g:1", "createOptions": {
+            "k8s-experimental": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}}}}}}}}"#;
+    let result = result(vec![judged("t.json", text, &Settings::default())]);
+    let report: Value = serde_json::from_str(&json::check(&result)).unwrap();
+    let found = report["files"][0]["findings"].as_array().unwrap();
+    let codes = |module: &str| {
+        found.iter().find(|f| f["rule"] == "lifecycle-recreate" && f["module"] == module).unwrap()["codes"].clone()
+    };
+    assert_eq!(codes("web"), serde_json::json!(["STR-001"]));
+    assert_eq!(codes("gpu"), serde_json::json!(["STR-001", "GPU-005"]));
+}
+
+#[test]
 fn settings_are_valid_by_the_schema_that_is_checked_in() {
     let schema = schema("schema/settings.json");
     assert_valid(&schema, &value!({}), "nothing");

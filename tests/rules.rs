@@ -1,7 +1,8 @@
 //! Every rule is what it says: its page's examples, its fixtures, its fixes.
 //!
 //! `fixtures/rules/<id>/` holds `fails-*.json` and `passes-*.json`, at least one of each, and for rules that wait for
-//! facts about the site a `settings.json`. A fixture is a manifest or, for rules about running modules, an object with
+//! facts about the site a `settings.json`. Fixtures whose name ends in `-vm` are judged for the VM, in
+//! `-beta14` for that agent. A fixture is a manifest or, for rules about running modules, an object with
 //! `states` (module states as in a snapshot) and `taken_at`.
 
 #![expect(clippy::disallowed_methods, reason = "tests read their own fixtures")]
@@ -19,16 +20,25 @@ use edgeshift::output::{CheckResult, Judged, text};
 use edgeshift::report::{Outcome, Report};
 use edgeshift::rules;
 use edgeshift::settings::Settings;
+use edgeshift::target::{Agent, Platform, Target};
 use edgeshift::text::{Source, apply};
 
 fn folder(rule: &Rule) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rules").join(rule.id)
 }
 
-fn settings(rule: &Rule) -> Settings {
-    fs::read_to_string(folder(rule).join("settings.json"))
+/// The settings for the text `name` of a rule.
+fn settings(rule: &Rule, name: &str) -> Settings {
+    let mut settings = fs::read_to_string(folder(rule).join("settings.json"))
         .map(|text| Settings::from_json(serde_json::from_str(&text).unwrap()).unwrap())
-        .unwrap_or_default()
+        .unwrap_or_default();
+    if name.ends_with("-vm.json") {
+        settings.target = Target { platform: Platform::AseVm, software: None };
+    }
+    if name.ends_with("-beta14.json") {
+        settings.agent = Agent::beta(14);
+    }
+    settings
 }
 
 /// Fixtures of one kind, sorted by name.
@@ -79,8 +89,8 @@ fn state(json: &serde_json::Value) -> ModuleState {
     }
 }
 
-fn evaluate(rule: &'static Rule, snapshot: &Snapshot) -> Report {
-    let settings = settings(rule);
+fn evaluate(rule: &'static Rule, name: &str, snapshot: &Snapshot) -> Report {
+    let settings = settings(rule, name);
     if let Check::Suppressions(_) = rule.check {
         let report = engine::evaluate(snapshot, &settings, rules::ALL);
         return engine::evaluate_settings(&settings, &[&report], snapshot.taken_at, rules::ALL);
@@ -97,7 +107,7 @@ fn findings(report: &Report) -> Vec<&Finding> {
 
 /// The report of one rule as text.
 fn shown(rule: &'static Rule, name: &str, snapshot: Snapshot) -> String {
-    let report = evaluate(rule, &snapshot);
+    let report = evaluate(rule, name, &snapshot);
     let status = report.status(rule.severity);
     let judged = vec![Judged { name: name.to_owned(), snapshot, report, status }];
     text::check(&CheckResult { judged, ..CheckResult::default() }, text::Style { colour: false, width: 120 })
@@ -106,7 +116,7 @@ fn shown(rule: &'static Rule, name: &str, snapshot: Snapshot) -> String {
 /// `rule` fails on `text`, and where a fix is safe and the document can be edited in place, the fix heals it.
 fn assert_fails(rule: &'static Rule, name: &str, text: &str) {
     let snapshot = snapshot(name, text);
-    let report = evaluate(rule, &snapshot);
+    let report = evaluate(rule, name, &snapshot);
     let found = findings(&report);
     assert!(!found.is_empty(), "{} finds nothing in {name}", rule.id);
     for finding in &found {
@@ -117,6 +127,13 @@ fn assert_fails(rule: &'static Rule, name: &str, text: &str) {
                 Safety::Ask => fix.safety != Safety::Safe,
                 Safety::None => fix.safety == Safety::None,
             };
+            assert_eq!(
+                fix.edits.is_empty(),
+                fix.safety == Safety::None,
+                "{} {name}: `{}` has edits, or it is advice",
+                rule.id,
+                fix.title
+            );
             assert!(allowed, "{}: a fix is {:?}, the rule declares {:?}", rule.id, fix.safety, rule.fix);
         }
     }
@@ -138,7 +155,7 @@ fn assert_fails(rule: &'static Rule, name: &str, text: &str) {
             continue;
         }
         let healed = apply(source, &fix.edits).unwrap_or_else(|error| panic!("{} {name}: {error}", rule.id));
-        let after = evaluate(rule, &self::snapshot(name, &healed));
+        let after = evaluate(rule, name, &self::snapshot(name, &healed));
         let before: Vec<&str> = findings(&report).iter().map(|finding| finding.message.as_str()).collect();
         let left: Vec<String> = findings(&after).iter().map(|finding| finding.message.clone()).collect();
         assert!(
@@ -152,7 +169,7 @@ fn assert_fails(rule: &'static Rule, name: &str, text: &str) {
 
 /// `rule` judges `text` and finds nothing.
 fn assert_passes(rule: &'static Rule, name: &str, text: &str) {
-    let report = evaluate(rule, &snapshot(name, text));
+    let report = evaluate(rule, name, &snapshot(name, text));
     let found = findings(&report);
     assert!(
         found.is_empty(),
@@ -221,8 +238,10 @@ fn the_fixtures_of_every_rule_do_what_they_say() {
         }
         for (name, text) in &passes {
             assert_passes(rule, name, text);
-            let judged =
-                evaluate(rule, &snapshot(name, text)).evaluations.iter().any(|e| matches!(e.outcome, Outcome::Pass));
+            let judged = evaluate(rule, name, &snapshot(name, text))
+                .evaluations
+                .iter()
+                .any(|e| matches!(e.outcome, Outcome::Pass));
             assert!(judged, "{}: {name} has nothing that the rule looks at, so passing proves nothing", rule.id);
         }
     }

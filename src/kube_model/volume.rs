@@ -70,6 +70,15 @@ pub(crate) fn of_claim(claim: &str, target: &str) -> Value {
     json!({ "volume": { "name": claim, "persistentVolumeClaim": { "claimName": claim } }, "volumeMounts": [mount] })
 }
 
+/// The directory `below` of the volume `name`, which a mount makes, mounted at `target`.
+pub(crate) fn part_of(name: &str, target: &str, below: &str, read_only: bool) -> Value {
+    let mut mount = json!({ "name": name, "mountPath": target, "subPath": below });
+    if read_only {
+        mount["readOnly"] = true.into();
+    }
+    json!({ "volumeMounts": [mount] })
+}
+
 fn entry(name: &str, directory: &Value, target: &str) -> Value {
     let mount = json!({ "name": name, "mountPath": target });
     json!({ "volume": { "name": name, "emptyDir": directory }, "volumeMounts": [mount] })

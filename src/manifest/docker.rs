@@ -1,7 +1,7 @@
 //! The parts of Docker's create options that move: binds, mounts and ports.
 
 use super::HostPath;
-use super::placeholder::outside;
+use super::placeholder::{has_placeholder, outside};
 use crate::finding::Fix;
 use crate::text::{At, Kind, Span};
 
@@ -39,6 +39,11 @@ impl<'m> Bind<'m> {
         self.at.part(start..start + self.target.len())
     }
 
+    /// Whether what it binds cannot be told: a placeholder may stand for the whole entry (`corpus.md` quirk 22).
+    pub fn is_hidden(&self) -> bool {
+        self.target.is_empty() && has_placeholder(self.source)
+    }
+
     /// Whether it is mounted read-only: the agent looks for `ro` anywhere in the mode (`k8s-translation.md` §1.3).
     pub fn is_read_only(&self) -> bool {
         self.mode.contains("ro")
@@ -74,7 +79,7 @@ pub(crate) fn is_given(at: At<'_>) -> bool {
         Kind::Number => at.as_i64() != Some(0),
         Kind::String => {
             let text = at.as_str().unwrap_or_default().trim();
-            !text.is_empty() && !text.eq_ignore_ascii_case("false") && !super::has_placeholder(text)
+            !text.is_empty() && !text.eq_ignore_ascii_case("false") && !has_placeholder(text)
         }
         Kind::Array => at.items().len() > 0,
         Kind::Object => at.members().len() > 0,

@@ -1,5 +1,7 @@
 //! How a module asks for GPUs: Docker's ways, which Kubernetes does not know, and its resource.
 
+use serde_json::{Value, json};
+
 use super::{GPU, Module};
 use crate::text::{At, Path, Span};
 
@@ -47,6 +49,11 @@ impl Module<'_> {
     pub(crate) fn wants_gpu(self) -> bool {
         self.limit(GPU).is_some() || !self.docker_gpus().is_empty()
     }
+}
+
+/// An element of `DeviceRequests` that asks Docker for `count` GPUs.
+pub(crate) fn docker_gpu_request(count: i64) -> Value {
+    json!({ "Count": count, "Capabilities": [["gpu"]] })
 }
 
 fn is_for_gpu(request: At<'_>) -> bool {

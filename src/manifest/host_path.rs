@@ -24,6 +24,11 @@ const FILES: [&str; 8] = [
     "/sys/class/gpio/unexport",
 ];
 
+/// Directories that every Linux system has and that belong to it: devices, the kernel's views, its programs and settings.
+/// `/run` and `/var/run` themselves are [`DOCKER`].
+const SYSTEM: [&str; 12] =
+    ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr"];
+
 /// Directories that hold programs and nothing else.
 const PROGRAMS: [&str; 3] = ["/usr/bin/", "/bin/", "/usr/local/bin/"];
 
@@ -86,6 +91,8 @@ pub enum HostPath<'t> {
     Device,
     /// A file or socket.
     File,
+    /// A directory of the operating system, or one below it.
+    System,
     /// Any other absolute path.
     Directory,
     /// The name of a Docker volume.
@@ -114,6 +121,7 @@ impl<'t> HostPath<'t> {
             _ if is_device(path) => HostPath::Device,
             _ if is_file(path) => HostPath::File,
             _ if starts_with_placeholder(path.trim_start_matches('/')) => HostPath::Placeholder,
+            _ if is_system(path) => HostPath::System,
             _ if path.starts_with('/') => HostPath::Directory,
             _ if path.contains('/') || path.starts_with(['.', '~']) => HostPath::Relative,
             _ => HostPath::Volume,
@@ -124,6 +132,13 @@ impl<'t> HostPath<'t> {
 fn is_device(path: &str) -> bool {
     path.strip_prefix("/dev/")
         .is_some_and(|name| !name.is_empty() && !name.contains('/') && !DEVICE_DIRECTORIES.contains(&name))
+}
+
+fn is_system(path: &str) -> bool {
+    let path = path.strip_prefix("/var").filter(|rest| rest.starts_with("/run/")).unwrap_or(path);
+    SYSTEM
+        .iter()
+        .any(|directory| path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 fn is_windows(path: &str) -> bool {
@@ -145,19 +160,24 @@ mod tests {
 
     #[test]
     fn paths_of_real_manifests() {
-        use HostPath::{Device, Directory, Docker, File, Kubelet, Placeholder, Relative, Volume, Windows};
+        use HostPath::{Device, Directory, Docker, File, Kubelet, Placeholder, Relative, System, Volume, Windows};
         let cases: &[(&str, HostPath<'_>)] = &[
             ("/var/run/docker.sock", Docker),
             ("/run/", Docker),
-            ("/run/udev", Directory),
+            ("/run/udev", System),
+            ("/var/run/udev", System),
+            ("/var/runner", Directory),
+            ("/usr/lib/aarch64-linux-gnu/tegra", System),
+            ("/library", Directory),
+            ("/tmp", Directory),
             ("/etc/hosts", Kubelet),
-            ("/dev", Directory),
-            ("/dev/bus/usb", Directory),
-            ("/dev/snd", Directory),
+            ("/dev", System),
+            ("/dev/bus/usb", System),
+            ("/dev/snd", System),
             ("/dev/video0", Device),
             ("/etc/localtime", File),
             ("/usr/bin/iotedge", File),
-            ("/usr/bin", Directory),
+            ("/usr/bin", System),
             ("/var/run/iotedge/mgmt.sock", File),
             ("$DIR/settings.JSON", File),
             ("/var/lib/videoanalyzer/", Directory),

@@ -30,7 +30,7 @@ pub(crate) use docker_keys::{Home, home, near};
 pub use env::EnvVar;
 pub use extensions::PodVolume;
 pub(crate) use extensions::{FPGA, GPU};
-pub(crate) use gpu::{GpuCount, GpuRequest};
+pub(crate) use gpu::{GpuCount, GpuRequest, docker_gpu_request};
 pub use host_path::HostPath;
 pub use image::Image;
 pub(crate) use metrics::{METRICS_ENDPOINTS, METRICS_PORT};
@@ -396,27 +396,10 @@ fn module_nodes(agent: At<'_>) -> Vec<(String, bool, NodeId)> {
     modules
 }
 
-/// Whether `root` looks like what goes into createOptions: at least one of its well-known keys, or `{}`.
+/// Whether `root` looks like what goes into createOptions: at least one key that belongs right in them, or `{}`.
 fn is_create_options(root: At<'_>) -> bool {
-    const KEYS: [&str; 10] = [
-        "HostConfig",
-        "Env",
-        "ExposedPorts",
-        "Cmd",
-        "Entrypoint",
-        "NetworkingConfig",
-        "Labels",
-        "WorkingDir",
-        "User",
-        "Hostname",
-    ];
     let empty = root.kind() == Kind::Object && root.members().len() == 0;
-    empty
-        || root.members().any(|member| {
-            member.key().is_some_and(|key| {
-                key == "k8s-experimental" || KEYS.iter().any(|known| known.eq_ignore_ascii_case(key))
-            })
-        })
+    empty || root.members().filter_map(At::key).any(|key| matches!(home(key), Some((_, Home::Top))))
 }
 
 #[cfg(test)]

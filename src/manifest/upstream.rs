@@ -40,6 +40,14 @@ impl UpstreamProtocol {
         Self::of(&letters)
     }
 
+    /// The same protocol inside of WebSockets.
+    pub(crate) fn in_web_sockets(self) -> Self {
+        match self {
+            Self::Amqp | Self::AmqpWs => Self::AmqpWs,
+            Self::Mqtt | Self::MqttWs => Self::MqttWs,
+        }
+    }
+
     /// Whether it stays within what a web proxy passes.
     pub(crate) fn uses_web_sockets(self) -> bool {
         matches!(self, Self::AmqpWs | Self::MqttWs)

@@ -22,7 +22,7 @@ struct Check<'a> {
     /// The name and version of this format.
     #[schemars(extend("const" = CHECK))]
     schema: &'static str,
-    /// The worst status of all files and of the settings; files that could not be read are in `errors` only.
+    /// The worst status of all files and of the settings; never `pass` where a file could not be read (see `errors`).
     status: Status,
     /// Counts of findings over all files and the settings.
     summary: Summary,
@@ -79,7 +79,7 @@ struct Module<'a> {
 struct Found<'a> {
     /// The rule's id.
     rule: &'static str,
-    /// The rule's codes.
+    /// The rule's codes, as far as they are about this finding.
     codes: &'static [&'static str],
     /// How bad it is here.
     severity: Severity,
@@ -320,7 +320,7 @@ fn found<'a>(evaluation: &'a Evaluation, finding: &'a Finding, judged: Option<&J
     let place = |at| judged.and_then(|judged| judged.place(at)).map(location);
     Found {
         rule: evaluation.rule,
-        codes: evaluation.codes,
+        codes: finding.codes.unwrap_or(evaluation.codes),
         severity: finding.severity,
         when: finding.when,
         evidence: evaluation.level,

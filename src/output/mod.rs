@@ -122,10 +122,12 @@ impl CheckResult {
         self.reports().map(Report::summary).fold(Summary::default(), Summary::and)
     }
 
-    /// The worst status of what was judged.
+    /// The worst status of what was judged; what could not be judged did not pass.
     pub fn status(&self) -> Status {
         let of_settings = self.settings.iter().map(|settings| settings.status);
-        self.judged.iter().map(|judged| judged.status).chain(of_settings).max().unwrap_or(Status::Pass)
+        let of_rejected = self.rejected.first().map(|_| Status::Unknown);
+        let all = self.judged.iter().map(|judged| judged.status).chain(of_settings).chain(of_rejected);
+        all.max().unwrap_or(Status::Pass)
     }
 
     /// Every report.

@@ -54,6 +54,7 @@ registry! {
         share_address
         bind_target
         windows_path
+        nfs_version
     }
 
     network {
@@ -82,6 +83,7 @@ registry! {
         gpu_request
         gpu_count
         device
+        device_entry
         shared_gpu
         gpu_twice
         gpu_index
@@ -130,6 +132,7 @@ registry! {
         credentials
         node
         workload_socket
+        missing
     }
 
     naming {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
 
 use super::lines::{Lines, Position};
-use super::scan::{Scan, values};
+use super::scan::{Scan, scan, values};
 
 /// A named text and its lines.
 #[derive(Debug, Clone)]
@@ -139,6 +139,7 @@ pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Plac
     let range = error.range();
     let found = found(text, range.start);
     let mut help = None;
+    let mut mark = 0..0;
     let (message, at) = if fragment {
         // The rest of what is wrong is only worth saying once the fragment is whole.
         let mut message = "this is a fragment, wrap it in `{ }`".to_owned();
@@ -157,6 +158,12 @@ pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Plac
     } else if let Some(missing) = missing.filter(|_| at_end(text, range.end) || is_unterminated(error.kind())) {
         let open = scan.open[0];
         (missing, open..open + 1)
+    } else if let Some(at) = placeholder(text, range.start) {
+        mark = at.clone();
+        help = Some(
+            "make the deployment of this template first, and check that; or put the placeholder in quotes".to_owned(),
+        );
+        (format!("the placeholder `{}` stands where a {} belongs", &text[at.clone()], expected(text, at.start)), at)
     } else {
         let (message, hint) = plain(error.kind(), &found);
         help = hint;
@@ -169,7 +176,9 @@ pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Plac
         .take(3)
         .map(|open| SyntaxNote { at: (places.map)(*open..*open + 1), label: "opened here, never closed".to_owned() })
         .collect();
-    let values = values(text).into_iter().flat_map(places.map).collect();
+    // The words of a placeholder are no values.
+    let values = values(text).into_iter().filter(|range| range.start < mark.start || range.end > mark.end);
+    let values = values.flat_map(places.map).collect();
     SyntaxError { message, at: (places.map)(at), notes, help, values }
 }
 
@@ -178,6 +187,33 @@ fn conflict_marker(text: &str, offset: usize) -> Option<Range<usize>> {
     let start = text.get(..offset)?.rfind('\n').map_or(0, |i| i + 1);
     let line = text[start..].lines().next()?;
     ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark)).then(|| start..start + 7)
+}
+
+/// The mark of a template tool that stands at `offset`, or begins right before it: `{{A}}` is taken for an object.
+fn placeholder(text: &str, offset: usize) -> Option<Range<usize>> {
+    const ENCLOSED: [(&str, &str); 6] =
+        [("${", "}"), ("$(", ")"), ("{{", "}}"), ("#{", "}#"), ("<", ">"), ("__", "__")];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let length = |rest: &str| {
+        let line = rest.lines().next().unwrap_or_default();
+        let enclosed = ENCLOSED.iter().find_map(|(open, close)| {
+            let inner = line.strip_prefix(open)?.find(close).filter(|length| *length > 0)?;
+            Some(open.len() + inner + close.len())
+        });
+        let name =
+            || line.strip_prefix('$').filter(|name| name.starts_with(|c: char| is_name(c) && !c.is_ascii_digit()));
+        enclosed.or_else(|| name().map(|name| name.find(|c| !is_name(c)).unwrap_or(name.len()) + 1))
+    };
+    let at = |start: usize| Some(start..start + length(text.get(start..)?)?);
+    let before = || offset.checked_sub(1).and_then(at).filter(|range| text[range.clone()].starts_with("{{"));
+    at(offset).or_else(before)
+}
+
+/// What belongs at `offset`, by the mark before it and the bracket around it.
+fn expected(text: &str, offset: usize) -> &'static str {
+    let before = text[..offset].trim_end();
+    let in_object = || scan(before).open.last().is_some_and(|open| before.as_bytes()[*open] == b'{');
+    if !before.ends_with(':') && in_object() { "key" } else { "value" }
 }
 
 /// `one `}` missing, object opened at 1:1`, or the same for several.
@@ -262,4 +298,31 @@ fn plain(kind: &ParseErrorKind, found: &str) -> (String, Option<String>) {
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|c| c.to_lowercase().collect::<String>() + chars.as_str()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Document;
+    use super::*;
+
+    #[test]
+    fn a_placeholder_is_named_whole() {
+        for (text, mark, belongs) in [
+            (r#"{"a": $B}"#, "$B", "value"),
+            (r#"{"a": ${B}, "c": 1}"#, "${B}", "value"),
+            (r#"{"a": {{B}}}"#, "{{B}}", "value"),
+            (r#"{"a": #{B}#}"#, "#{B}#", "value"),
+            (r#"{"a": [<a bind>]}"#, "<a bind>", "value"),
+            (r#"{"a": __B_C__}"#, "__B_C__", "value"),
+            ("{\"a\": 1,\r\n <more options>\r\n}", "<more options>", "key"),
+        ] {
+            let source = Source::new("t", text);
+            let error = Document::parse(source.clone()).unwrap_err();
+            assert_eq!(error.message, format!("the placeholder `{mark}` stands where a {belongs} belongs"), "{text}");
+            assert_eq!(&text[error.at[0].clone()], mark);
+            assert!(source.masked(&error.values).text().contains(mark), "{text}");
+        }
+        let error = Document::parse(Source::new("t", r#"{"a": $5}"#)).unwrap_err();
+        assert!(!error.message.contains("placeholder"), "{}", error.message);
+    }
 }

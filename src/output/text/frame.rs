@@ -136,7 +136,8 @@ fn snippets<'a>(source: &'a Source, marks: &[Mark<'a>], style: Style) -> Vec<Sni
     let window = |range: &Range<usize>| {
         let start = text[..range.start].rfind('\n').map_or(0, |i| i + 1);
         let end = text[range.end..].find('\n').map_or(text.len(), |i| range.end + i);
-        start..end
+        // The `\r` of a line end is no character to show.
+        start..end - usize::from(end > range.end && text[..end].ends_with('\r'))
     };
     let mut stretches: Vec<(Range<usize>, Vec<&Mark<'a>>)> = Vec::new();
     let mut ordered: Vec<&Mark<'a>> = marks.iter().collect();
@@ -144,7 +145,7 @@ fn snippets<'a>(source: &'a Source, marks: &[Mark<'a>], style: Style) -> Vec<Sni
     for mark in ordered {
         let lines = window(&mark.range);
         match stretches.last_mut() {
-            Some((last, marks)) if lines.start <= last.end + 1 => {
+            Some((last, marks)) if lines.start <= last.end + 1 + usize::from(text[last.end..].starts_with('\r')) => {
                 last.end = last.end.max(lines.end);
                 marks.push(mark);
             }

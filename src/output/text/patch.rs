@@ -50,7 +50,7 @@ impl View {
 pub(super) fn views(manifest: &Manifest, edits: &[Edit]) -> Vec<View> {
     let mut parts: Vec<(At<'_>, Vec<Edit>)> = Vec::new();
     for edit in edits {
-        let part = part(manifest, edit.path());
+        let part = part(manifest, edit);
         match parts.iter_mut().find(|(at, _)| at.id() == part.id()) {
             Some((_, edits)) => edits.push(edit.clone()),
             None => parts.push((part, vec![edit.clone()])),
@@ -59,18 +59,24 @@ pub(super) fn views(manifest: &Manifest, edits: &[Edit]) -> Vec<View> {
     parts.into_iter().filter_map(|(part, edits)| view(part, &edits)).collect()
 }
 
-/// The part of the document in which an edit is shown: the createOptions that it is about, else what surrounds it.
-fn part<'m>(manifest: &'m Manifest, path: &Path) -> At<'m> {
-    let steps = path.steps();
-    let mut length = match options_depth(path) {
-        _ if manifest.form() == Form::CreateOptions => 0,
-        Some(depth) => depth,
-        None => steps.len().saturating_sub(2),
-    };
-    loop {
-        match manifest.document().find(&Path::new(steps[..length].to_vec())) {
+/// The part of the document in which an edit is shown: the createOptions that it is about, else what surrounds it, as
+/// far as that can be read.
+fn part<'m>(manifest: &'m Manifest, edit: &Edit) -> At<'m> {
+    let path = edit.path();
+    let deepest = |mut length: usize| loop {
+        match manifest.document().find(&Path::new(path.steps()[..length].to_vec())) {
             Some(at) => return at.opened(),
             None => length -= 1,
+        }
+    };
+    match options_depth(path) {
+        _ if manifest.form() == Form::CreateOptions => deepest(0),
+        Some(depth) => deepest(depth),
+        None => {
+            let around = deepest(path.steps().len().saturating_sub(2));
+            // With its last member an object goes too.
+            let narrow = !matches!(edit, Edit::Remove { .. }) && lines_in_file(around).is_none();
+            if narrow { deepest(path.steps().len().saturating_sub(1)) } else { around }
         }
     }
 }

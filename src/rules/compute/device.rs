@@ -61,13 +61,19 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
 
 fn finding(module: Module<'_>, places: &[(Span, String)]) -> Option<Finding> {
     let [(span, name), others @ ..] = places else { return None };
+    let what = match others.len() {
+        0 => format!("{name} is not handed to the module"),
+        n => format!("{name} and {n} more are not handed to the module"),
+    };
     let finding = if module.is_privileged() {
-        Finding::new(Severity::Warn, format!("{name} is not handed to the module"))
-            .because("the module is privileged and sees the devices of its node, if this one is among them")
+        let which = if others.is_empty() { "this one is" } else { "these are" };
+        Finding::new(Severity::Warn, what)
+            .because(format!("the module is privileged and sees the devices of its node, if {which} among them"))
             .fix(Fix::advice("see whether the node has the device, under the name that the module looks for"))
     } else {
-        Finding::new(Severity::Block, format!("{name} is not handed to the module"))
-            .because("the module starts without it")
+        let reason = if others.is_empty() { "the module starts without it" } else { "the module starts without them" };
+        Finding::new(Severity::Block, what)
+            .because(reason)
             .fix(Fix::advice("ask for a resource of a device plugin or, as the last resort, set `Privileged`"))
     };
     let finding = finding.at(*span, "not translated to Kubernetes");

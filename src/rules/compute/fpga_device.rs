@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Device, FPGA, GPU, Module};
+use crate::manifest::{Device, FPGA, GPU, Module, docker_gpu_request};
 use crate::target::Platform;
 
 rule! {
@@ -30,8 +30,8 @@ rule! {
     /// ## Fix
     ///
     /// Asks, because the model itself must be made anew for the GPU: the devices are removed and as many GPUs asked
-    /// for, but not more than the site has (`--site gpus=1`). On Docker in an Ubuntu VM that request has no effect,
-    /// and the devices are simply to be removed.
+    /// for, but not more than the site has (`--site gpus=1`); on Kubernetes as a resource, in an Ubuntu VM by
+    /// `DeviceRequests`, which is Docker's way.
     id: "compute-fpga-device",
     codes: &["GPU-019"],
     severity: Severity::Block,
@@ -54,14 +54,17 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
         .at(first.path_span(), "no such device there")
         .because("the module has no accelerator, and its model was made for this one");
     let finding = others.iter().fold(finding, |finding, device| finding.related(device.path_span(), "nor this"));
-    Verdict::Judged(vec![finding.fix(gpus(module, &fpgas, context.site.gpus))])
+    Verdict::Judged(vec![finding.fix(gpus(module, &fpgas, context))])
 }
 
 /// GPUs in place of FPGAs: not more than there are, and none where GPUs are asked for already, or will be by the fix
 /// of the FPGA resource (GPU-001).
-fn gpus(module: Module<'_>, fpgas: &[Device<'_>], available: Option<u32>) -> Fix {
-    let count = available.map_or(fpgas.len(), |available| fpgas.len().min(available as usize));
-    let settled = [GPU, FPGA].iter().any(|resource| module.limit(resource).is_some());
+fn gpus(module: Module<'_>, fpgas: &[Device<'_>], context: &Context<'_>) -> Fix {
+    let asked = i64::try_from(fpgas.len()).unwrap_or(1);
+    let count = context.site.gpus.map_or(asked, |available| asked.min(available.into()));
+    let docker = context.target.platform.has_docker();
+    let has_gpu = if docker { !module.docker_gpus().is_empty() } else { module.limit(GPU).is_some() };
+    let settled = has_gpu || module.limit(FPGA).is_some();
     let title = match count {
         _ if settled => "remove the FPGA, once the model is made for the GPU".to_owned(),
         0 => "remove the FPGA, and run the model on the processor".to_owned(),
@@ -72,5 +75,15 @@ fn gpus(module: Module<'_>, fpgas: &[Device<'_>], available: Option<u32>) -> Fix
     if settled || count == 0 {
         return fix;
     }
-    fix.set(module.option_path(&["k8s-experimental", "resources", "limits", GPU]), count)
+    ask_for(fix, module, count, docker)
+}
+
+/// Adds to `fix` that the module asks for `count` GPUs: Kubernetes by its resource, Docker by `DeviceRequests`
+/// (`ase-runtime.md` §3).
+pub(super) fn ask_for(fix: Fix, module: Module<'_>, count: i64, docker: bool) -> Fix {
+    if docker {
+        fix.append(module.option_path(&["HostConfig", "DeviceRequests"]), docker_gpu_request(count))
+    } else {
+        fix.set(module.option_path(&["k8s-experimental", "resources", "limits", GPU]), count)
+    }
 }

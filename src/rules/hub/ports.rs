@@ -38,7 +38,8 @@ rule! {
     /// ## Fix
     ///
     /// Safe: the missing ports are declared in `ExposedPorts`, for the cluster only. Asks where edgeHub has an external
-    /// address, because they can be reached from outside then.
+    /// address, because they can be reached from outside then, and where it is on the host network, because it could be
+    /// reached from outside so far.
     id: "hub-ports",
     codes: &["HUB-001"],
     severity: Severity::Block,
@@ -94,7 +95,10 @@ fn protocol(number: u16) -> &'static str {
 }
 
 fn declare(module: Module<'_>, service: &Service<'_>, missing: &[u16]) -> Fix {
-    let fix = if service.kind == ServiceKind::ClusterIp || service.ports.is_empty() {
+    let mode = module.option(&["HostConfig", "NetworkMode"]).and_then(At::as_str);
+    let fix = if mode.is_some_and(|mode| mode.eq_ignore_ascii_case("host")) {
+        Fix::ask("declare the ports of edgeHub, for the cluster only; use `PortBindings` if devices connect to it")
+    } else if service.kind == ServiceKind::ClusterIp || service.ports.is_empty() {
         Fix::safe("declare the ports of edgeHub")
     } else {
         Fix::ask("declare the missing ports of edgeHub, which opens them to the outside too")

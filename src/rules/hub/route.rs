@@ -13,7 +13,7 @@ rule! {
     /// The *name* of a route is a key in a twin: IoT Hub takes none with `.`, `$`, a space or a control character, and
     /// edgeHub none with `#`.
     ///
-    /// An id in other case is reported for information: we did not find whether edgeHub compares ids by case, and real
+    /// An id in other case is another id for IoT Hub. We did not find whether edgeHub compares ids by case, and real
     /// deployments do write them both ways.
     ///
     /// A layer is judged by the names of its routes only: the modules may be in other layers.
@@ -49,7 +49,7 @@ rule! {
     needs: &[Need::Deployment],
     targets: Platform::ALL,
     seed: &[],
-    source: "ASE-FPGA, sample route; ASE-COMP; iotedge `Route_priority_and_TTL.md`; DEVTWIN for keys",
+    source: "ASE-FPGA, sample route; ASE-COMP; iotedge `Route_priority_and_TTL.md`; DEVTWIN for keys; IDREG for ids (`iothub-limits.md` §6)",
     check: Check::Deployment(check),
 }
 
@@ -102,9 +102,9 @@ fn unknown(manifest: &Manifest, route: &Route<'_>) -> Vec<Finding> {
         };
         let finding = if module.id().eq_ignore_ascii_case(id) {
             let message = format!("route `{}` writes `{id}` for `{}`", route.name, module.id());
-            Finding::new(Severity::Info, message)
+            Finding::new(Severity::Warn, message)
                 .at(at, "in other case than the module")
-                .because("whether edgeHub takes the two for one is not documented")
+                .because("ids are case-sensitive in IoT Hub; whether edgeHub takes the two for one was not found")
         } else {
             Finding::new(Severity::Warn, named)
                 .at(at, "no such module")

@@ -38,7 +38,8 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Asks, because it needs the name of a share. Where the site has just one (`--site shares=…`), it is offered.
+    /// Asks, because it needs the name of a share: where the site has just one (`--site shares=…`), it is offered, else
+    /// there are words only.
     id: "hub-storage",
     codes: &["HUB-003"],
     severity: Severity::Warn,
@@ -84,12 +85,14 @@ fn keep(module: Module<'_>, folder: Option<&EnvVar<'_>>, context: &Context<'_>) 
     // A second thing at one path is refused.
     let taken = module.mount_points().iter().any(|point| point.target.trim_end_matches('/') == target);
     let [share] = shares.as_slice() else {
-        return Fix::ask(format!(
+        return Fix::advice(format!(
             "set `storageFolder` to `{target}`, and mount a share there as a `volume` in `HostConfig.Mounts`"
         ));
     };
     if taken {
-        return Fix::ask(format!("set `storageFolder` to `{target}`, and see that something lasting is mounted there"));
+        return Fix::advice(format!(
+            "set `storageFolder` to `{target}`, and see that something lasting is mounted there"
+        ));
     }
     let fix = Fix::ask(format!("keep messages on the share `{share}`"));
     let mount = json!({ "Type": "volume", "Source": share, "Target": target });

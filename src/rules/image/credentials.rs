@@ -2,7 +2,7 @@ use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::manifest::{Form, Image, Manifest, Module, has_placeholder};
 use crate::target::Platform;
-use crate::text::At;
+use crate::text::{At, Kind};
 
 rule! {
     /// # Registry without credentials
@@ -13,8 +13,8 @@ rule! {
     /// `backoff`).
     ///
     /// Only Azure's registries (`*.azurecr.io`) are looked at, which are private unless somebody opens them; whether
-    /// others want credentials, a manifest doesn't say. Where an address is blank or a placeholder, it may be any
-    /// registry. Layered deployments have their credentials below.
+    /// others want credentials, a manifest doesn't say. Where an address is a placeholder, it may be any registry; a blank
+    /// one is none. Layered deployments have their credentials below.
     ///
     /// ## Example
     ///
@@ -57,11 +57,12 @@ fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
     let credentials = settings.and_then(|settings| settings.get("registryCredentials"));
     let entries = credentials.into_iter().flat_map(At::members);
     let addresses: Vec<At<'_>> = entries.filter_map(|entry| entry.get("address")).collect();
-    // What hides the whole section, or an address, may be any registry; so may a text that asks for one.
+    // What hides the whole section, or an address, may be any registry; so may a text that asks for one. A blank address
+    // is no registry's.
     let hidden = |at: At<'_>| {
         at.as_str().is_some_and(|text| {
             let text = text.trim();
-            text.is_empty() || text.contains(char::is_whitespace) || has_placeholder(text)
+            text.contains(char::is_whitespace) || has_placeholder(text)
         })
     };
     let unclear = credentials.is_some_and(hidden) || addresses.iter().copied().any(hidden);
@@ -83,7 +84,10 @@ fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
         }
         match addresses.iter().find(meant) {
             Some(address) => Some(misspelt(*address, image, registry)),
-            None => (!unclear).then(|| missing(*module, image, registry, credentials)),
+            None => (!unclear).then(|| {
+                let blank = addresses.iter().find(|at| at.as_str().is_some_and(|text| text.trim().is_empty()));
+                missing(*module, image, registry, blank.copied().or(credentials))
+            }),
         }
     })
 }
@@ -109,13 +113,14 @@ fn misspelt(address: At<'_>, image: &Image<'_>, registry: &str) -> Finding {
         .fix(Fix::ask(format!("write `{registry}`")).set(address.path(), registry))
 }
 
-fn missing(module: Module<'_>, image: &Image<'_>, registry: &str, credentials: Option<At<'_>>) -> Finding {
+fn missing(module: Module<'_>, image: &Image<'_>, registry: &str, instead: Option<At<'_>>) -> Finding {
     let finding = Finding::new(Severity::Warn, format!("there are no credentials for `{registry}`"))
         .at(image.registry_span(), format!("the registry of `{}`", module.id()))
         .because("unless the registry is open to everyone, the image is not pulled and the module never starts")
         .fix(Fix::advice("add an entry with this address to `registryCredentials`"));
-    match credentials {
-        Some(credentials) => finding.related(credentials.key_span(), "not among these"),
+    match instead {
+        Some(at) if at.kind() == Kind::String => finding.related(at.member_span(), "an entry without an address"),
+        Some(at) => finding.related(at.key_span(), "not among these"),
         None => finding,
     }
 }

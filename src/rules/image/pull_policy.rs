@@ -32,21 +32,21 @@ rule! {
     /// ## Fix
     ///
     /// Words only: the image goes to a registry that the new device can reach. In an Ubuntu VM the policy is kept, and
-    /// the image could be loaded into its Docker; so there the rule does not hold.
+    /// the image could be loaded into its Docker, so there only the registry on the device itself is reported.
     id: "image-pull-policy",
     codes: &["LIF-003"],
     severity: Severity::Block,
     fix: Safety::None,
     needs: &[Need::Deployment],
-    targets: &[Platform::AseK8s],
+    targets: Platform::ALL,
     seed: &[],
     source: "agent `KubernetesDeploymentMapper.cs`; that the cluster's default applies is inferred",
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     let image = module.image();
-    let policy = module.entry().get("imagePullPolicy");
+    let policy = module.entry().get("imagePullPolicy").filter(|_| !context.target.platform.has_docker());
     if image.is_none() && policy.is_none() {
         return Verdict::NotApplicable;
     }
@@ -55,8 +55,9 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let own = image.as_ref().and_then(|image| {
         let registry = image.registry()?;
         let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host).trim_matches(['[', ']']);
-        OWN.contains(&host)
-            .then(|| finding("the image is in a registry on the device", image.registry_span(), "the node itself"))
+        OWN.contains(&host).then(|| {
+            finding("the image is in a registry on the device", image.registry_span(), "the node or VM itself")
+        })
     });
     Verdict::Judged(never.into_iter().chain(own).collect())
 }

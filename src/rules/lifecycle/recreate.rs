@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity, When};
 use crate::kube_model::resources::is_extended;
-use crate::manifest::{FPGA, Module, has_placeholder};
+use crate::manifest::{FPGA, GPU, Module, has_placeholder};
 use crate::target::Platform;
 use crate::text::{At, Span};
 
@@ -63,7 +63,8 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
         return Verdict::Judged(vec![
             Finding::new(Severity::Info, "the migration guide asks for `Recreate` where a module has ports")
                 .at(first.span, "held by the Service, not by the pod")
-                .because("the module updates well without it, since no pod holds the port"),
+                .because("the module updates well without it, since no pod holds the port")
+                .of(&["STR-001"]),
         ]);
     }
     let finding = Finding::new(first.severity, format!("an update of the module waits for {}", first.name))
@@ -76,6 +77,13 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
         Some(strategy) => finding.related(strategy.member_span(), "not `Recreate`"),
         None => finding,
     };
+    let holds = |code| held.iter().any(|held| held.code == Some(code));
+    let finding = finding.of(match (holds("GPU-005"), holds("STO-016")) {
+        (true, true) => RULE.codes,
+        (true, false) => &["STR-001", "GPU-005"],
+        (false, true) => &["STR-001", "STO-016"],
+        (false, false) => &["STR-001"],
+    });
     let path = module.option_path(&["k8s-experimental", "strategy"]);
     let fix = Fix::safe("stop the old pod first, at the price of a longer pause");
     Verdict::Judged(vec![finding.fix(fix.set(path, json!({ "type": "Recreate" })))])
@@ -86,6 +94,8 @@ struct Held {
     name: String,
     span: Span,
     severity: Severity,
+    /// The row of the catalogue for this thing alone.
+    code: Option<&'static str>,
 }
 
 /// What the module holds, the surest first.
@@ -95,22 +105,28 @@ fn held(module: Module<'_>, context: &Context<'_>) -> Vec<Held> {
         name: format!("`{}`", limit.key().unwrap_or_default()),
         span: limit.key_span(),
         severity: Severity::Block,
+        code: (limit.key() == Some(GPU)).then_some("GPU-005"),
     });
     let network = module.option(&["HostConfig", "NetworkMode"]);
     let network = network.filter(|at| at.as_str().is_some_and(|mode| mode.eq_ignore_ascii_case("host")));
-    let network =
-        network.map(|at| Held { name: "the host network".to_owned(), span: at.span(), severity: Severity::Block });
+    let network = network.map(|at| Held {
+        name: "the host network".to_owned(),
+        span: at.span(),
+        severity: Severity::Block,
+        code: None,
+    });
     // The volume of a share takes many writers.
     let is_share = |name: &str| context.site.shares.as_ref().is_some_and(|shares| shares.contains(name));
     let claims = module.pod_volumes().into_iter().filter_map(|volume| volume.claim()).filter_map(|at| {
         let name = at.as_str().filter(|name| !is_share(name))?;
         let name = format!("the claim `{name}`, if it is for one writer");
-        Some(Held { name, span: at.span(), severity: Severity::Warn })
+        Some(Held { name, span: at.span(), severity: Severity::Warn, code: Some("STO-016") })
     });
     // edgeHub always has ports, and nobody takes `Recreate` for it.
     let ports = module.option(&["HostConfig", "PortBindings"]);
     let ports = ports.filter(|ports| !module.is_system() && ports.members().len() > 0);
-    let ports = ports.map(|at| Held { name: "a port".to_owned(), span: at.key_span(), severity: Severity::Info });
+    let ports =
+        ports.map(|at| Held { name: "a port".to_owned(), span: at.key_span(), severity: Severity::Info, code: None });
     devices.chain(network).chain(claims).chain(ports).collect()
 }
 

@@ -26,12 +26,12 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Variables in `settings` ask, because the module has run without them so far. A bare value is put into its object, which is
-    /// safe.
+    /// Words only: an edit would repeat the values, which may be secrets. Variables in `settings` need a decision too: the
+    /// module has run without them so far.
     id: "manifest-env-place",
     codes: &["COR-11"],
     severity: Severity::Silent,
-    fix: Safety::Safe,
+    fix: Safety::None,
     needs: &[Need::Deployment],
     targets: Platform::ALL,
     seed: &[],
@@ -50,7 +50,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         Finding::new(Severity::Silent, "`env` stands in `settings`")
             .at(env.key_span(), "not read here")
             .because("the module starts without these variables")
-            .fix(Fix::ask("move it out of `settings`, if the module is to have these variables"))
+            .fix(Fix::advice("move it out of `settings`, if the module is to have these variables"))
     });
     Verdict::Judged(inside.into_iter().chain(bare).collect())
 }

@@ -1,8 +1,10 @@
+use serde_json::json;
+
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Home, Module, home, near};
+use crate::manifest::{Home, Module, PortBinding, home, near, port};
 use crate::target::Platform;
-use crate::text::At;
+use crate::text::{At, Kind};
 
 rule! {
     /// # Key that nobody reads there
@@ -26,8 +28,12 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// It asks: moving the key to its place makes it work, perhaps for the first time, and the module may behave
-    /// differently then. No other rule judges what stands under a key in the wrong place.
+    /// It asks where a key is misspelt, and for `ExposedPorts`: moving it to its place makes it work, perhaps for the
+    /// first time, and the module may behave differently then. Other keys are moved by hand. No other rule judges what
+    /// stands under a key in the wrong place.
+    ///
+    /// `ExposedPorts` that only repeat what `PortBindings` have change nothing in any place (info). In an Ubuntu VM the
+    /// finding warns, not more: Docker passes over such a key there as it did on the FPGA device.
     id: "manifest-unread-key",
     codes: &["COR-19"],
     severity: Severity::Silent,
@@ -39,16 +45,17 @@ rule! {
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     let Some(root) = module.options().root().map(|id| module.manifest().document().at(id)) else {
         return Verdict::NotApplicable;
     };
     let inner = module.option(&["HostConfig"]).into_iter().flat_map(At::members).map(|at| (at, Home::HostConfig));
     let members = root.members().map(|at| (at, Home::Top)).chain(inner);
-    Verdict::each(members, |(member, stands)| judge(module, member, stands))
+    let worst = if context.target.platform.has_docker() { Severity::Warn } else { Severity::Silent };
+    Verdict::each(members, |(member, stands)| judge(module, member, stands, worst))
 }
 
-fn judge(module: Module<'_>, member: At<'_>, stands: Home) -> Option<Finding> {
+fn judge(module: Module<'_>, member: At<'_>, stands: Home, worst: Severity) -> Option<Finding> {
     let key = member.key()?;
     // `$schema` and the like are notes of tools.
     if key.starts_with('$') {
@@ -68,11 +75,33 @@ fn judge(module: Module<'_>, member: At<'_>, stands: Home) -> Option<Finding> {
         return None;
     }
     let there = if belongs == Home::Top { module.option(&[known]) } else { module.option(&["HostConfig", known]) };
-    let finding = Finding::new(Severity::Silent, format!("`{key}` is not read {}", place(stands)))
+    let repeats = known == "ExposedPorts" && member.members().all(|port| is_bound(module, port));
+    let (severity, reason) = if repeats {
+        (Severity::Info, "it has no effect where it stands, and needs none: `PortBindings` have the same ports")
+    } else {
+        (worst, "it has no effect where it stands")
+    };
+    let finding = Finding::new(severity, format!("`{key}` is not read {}", place(stands)))
         .at(member.key_span(), format!("belongs {}", place(belongs)))
-        .because("it has no effect where it stands");
+        .because(reason);
     Some(match there {
+        _ if repeats => finding.fix(Fix::ask(format!("remove `{key}`")).remove(member.path())),
         Some(other) => finding.related(other.key_span(), "there is one already").fix(Fix::advice("join the two there")),
+        None if known == "ExposedPorts" && member.kind() == Kind::Object => {
+            let ports = member.members().filter_map(At::key).map(|port| (port.to_owned(), json!({})));
+            let fix = Fix::ask("move it to its place, where the ports count").remove(member.path());
+            let ports: serde_json::Map<_, _> = ports.collect();
+            finding.fix(fix.set(module.option_path(&[known]), ports))
+        }
         None => finding.fix(Fix::advice(format!("move it to its place, {}, if you want its effect", place(belongs)))),
+    })
+}
+
+/// Whether `PortBindings` have the exposed port `at` under the same number, so that exposing it adds nothing
+/// (`k8s-translation.md` §3).
+fn is_bound(module: Module<'_>, at: At<'_>) -> bool {
+    at.key().and_then(port).is_some_and(|(number, protocol)| {
+        let same = |binding: &PortBinding<'_>| (binding.container, binding.protocol) == (number, protocol);
+        module.port_bindings().iter().any(|binding| same(binding) && binding.host == Some(number))
     })
 }

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::{Call, label_fault, object_name};
+use crate::kube_model::{Call, Service, label_fault, object_name};
 use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 
@@ -60,13 +60,24 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     }
     let same_host = id.eq_ignore_ascii_case(&name);
     let fix = Fix::advice(format!("call it `{name}`, or give it an id that is a Kubernetes name"));
-    let (severity, reason) = if same_host {
+    let service = Service::of(module);
+    let has_host_name = service.unclear || !service.ports.is_empty();
+    let (severity, reason) = if same_host && has_host_name {
         (Severity::Info, "harmless: host names are compared without regard to case, and IoT Hub keeps the id")
+    } else if same_host {
+        (Severity::Info, "harmless: IoT Hub, routes and twin keep the id")
+    } else if !has_host_name {
+        (Severity::Warn, "it is found under this name in Kubernetes; IoT Hub, routes and twin keep the id")
     } else {
         (Severity::Warn, "what calls it by its id does not find it; IoT Hub, routes and twin keep the id")
     };
+    let label = if has_host_name {
+        format!("`{name}` in Kubernetes and as a host name")
+    } else {
+        format!("`{name}` in Kubernetes")
+    };
     let finding = Finding::new(severity, format!("`{id}` is called `{name}` on Kubernetes"))
-        .at(module.entry().key_span(), format!("`{name}` in Kubernetes and as a host name"))
+        .at(module.entry().key_span(), label)
         .because(reason);
     let finding = if same_host { finding } else { finding.fix(fix) };
     let calls = context.calls.to(module).filter(|call| !call.address.host.eq_ignore_ascii_case(&name));

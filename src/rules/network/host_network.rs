@@ -61,8 +61,7 @@ fn finding(module: Module<'_>, mode: At<'_>, context: &Context<'_>) -> Finding {
         .filter_map(|other| Some((other.id(), other.option(&["HostConfig", "NetworkMode"]).filter(|at| is_host(*at))?)))
         .collect();
     let (severity, reason) = if !others.is_empty() {
-        let reason =
-            "each brings a sidecar that listens on localhost:35000 and :35001, so one of them does not come up";
+        let reason = "each brings a sidecar that listens on localhost:35000 and :35001, so only one of them comes up";
         (Severity::Block, reason)
     } else if refused {
         (Severity::Block, "with this device software modules of IoT Edge cannot use the host network")

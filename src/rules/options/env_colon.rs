@@ -13,6 +13,10 @@ rule! {
     /// The sources disagree on the replacement: the migration guide and the release notes say `__`, a page of known issues says
     /// one `_`. Only `__` works for .NET.
     ///
+    /// For edgeAgent the finding warns. Of its own Deployment the agent compares the images only, so that its environment
+    /// comes into force with the next image (`k8s-translation.md` §4; inferred). The catalogue counts it among the modules
+    /// all the same.
+    ///
     /// ## Example
     ///
     /// ```json,fails
@@ -46,14 +50,24 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let name = var.name.replace(':', "__");
         // What is no name even then is ENV-002's.
         (name != var.name && is_env_name(&name))
-            .then(|| finding(var, &name, env.iter().find(|other| other.name == name)))
+            .then(|| finding(module, var, &name, env.iter().find(|other| other.name == name)))
     })
 }
 
-fn finding(var: &EnvVar<'_>, name: &str, there: Option<&EnvVar<'_>>) -> Finding {
-    let finding = Finding::new(Severity::Block, format!("the name `{}` is not allowed on Kubernetes", var.name))
+/// How bad it is that Kubernetes refuses a variable of `module`, and why.
+pub(super) fn refusal(module: Module<'_>) -> (Severity, &'static str) {
+    if module.is_system() && module.id() == "edgeAgent" {
+        (Severity::Warn, "the agent takes over its own environment only with its next image, and is refused then")
+    } else {
+        (Severity::Block, "Kubernetes refuses the module, and the agent stops before it has made what comes after it")
+    }
+}
+
+fn finding(module: Module<'_>, var: &EnvVar<'_>, name: &str, there: Option<&EnvVar<'_>>) -> Finding {
+    let (severity, reason) = refusal(module);
+    let finding = Finding::new(severity, format!("the name `{}` is not allowed on Kubernetes", var.name))
         .at(var.name_span(), "contains `:`")
-        .because("Kubernetes refuses the module, and the agent stops before it has made what comes after it");
+        .because(reason);
     match there {
         Some(there) => finding
             .related(there.name_span(), "the same setting, in the spelling that is allowed")

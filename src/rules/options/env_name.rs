@@ -11,6 +11,8 @@ rule! {
     /// refuses a module with another name, and the agent then stops in the middle of the deployment. (Names that have
     /// only a `:` too much are ENV-001.)
     ///
+    /// For edgeAgent the finding warns: it takes over its own environment only with its next image (inferred, see ENV-001).
+    ///
     /// `Upstream protocol`, as a page of the device's own documentation spells it, is PRX-005.
     ///
     /// ## Example
@@ -58,8 +60,8 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         };
         let allowed = allowed(name);
         let fix = var.renamed(Fix::ask(format!("rename it to `{allowed}`, here and in the program")), &allowed);
-        let finding = Finding::new(Severity::Block, format!("the name `{name}` is not allowed on Kubernetes"));
-        let reason = "Kubernetes refuses the module, and the agent stops before it has made what comes after it";
+        let (severity, reason) = super::env_colon::refusal(module);
+        let finding = Finding::new(severity, format!("the name `{name}` is not allowed on Kubernetes"));
         Some(finding.at(var.name_span(), label).because(reason).fix(fix))
     })
 }

@@ -2,7 +2,6 @@ use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::manifest::{Module, is_given};
 use crate::target::Platform;
-use crate::text::At;
 
 /// Options of `HostConfig` that the agent drops, and what follows.
 const IGNORED: [(&str, &str); 9] = [
@@ -23,7 +22,8 @@ rule! {
     /// Of the options that shape a container's process and its rights, the agent translates only `Privileged`.
     /// Capabilities, security profiles, a read-only root, kernel settings, limits, groups and the init process are
     /// dropped without a word: the module runs, with other rights than it is meant to have.
-    /// `k8s-experimental.securityContext` is the *pod's* context, which knows no capabilities.
+    /// `k8s-experimental.securityContext` is the *pod's* context, which knows no capabilities. Groups it knows, by number,
+    /// in `supplementalGroups`.
     ///
     /// ## Example
     ///
@@ -34,7 +34,7 @@ rule! {
     /// ## Use instead
     ///
     /// A module that needs no more than others have; as a last resort `Privileged`, which gives it everything. (With it,
-    /// `CapAdd` is not reported: nothing is missing.)
+    /// `CapAdd` is not reported: nothing is missing. `GroupAdd` is for information then, unless a user is set.)
     ///
     /// ```json,passes
     /// { "HostConfig": { "Privileged": true, "CapAdd": ["SYS_NICE"], "ReadonlyRootfs": false } }
@@ -55,7 +55,8 @@ rule! {
 }
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
-    let privileged = module.option(&["HostConfig", "Privileged"]).and_then(At::as_bool) == Some(true);
+    let privileged = module.is_privileged();
+    let user = module.option(&["User"]).or(module.option(&["k8s-experimental", "securityContext", "runAsUser"]));
     let there = IGNORED.iter().filter_map(|(key, reason)| Some((module.option(&["HostConfig", key])?, *key, *reason)));
     Verdict::each(there, |(at, key, reason)| {
         let harmless = !is_given(at) || (key == "CapAdd" && privileged);
@@ -64,9 +65,18 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
                 "CapAdd" => {
                     "do without them, or set `Privileged` to true as a last resort, which gives the module every right"
                 }
+                "GroupAdd" => "give the numbers of the groups in `k8s-experimental.securityContext.supplementalGroups`",
                 _ => "make sure that the module does without it",
             };
-            Finding::new(Severity::Silent, format!("`{key}` has no effect on Kubernetes"))
+            let (severity, reason) = match key {
+                // An image may name a user of its own, which no manifest shows.
+                "GroupAdd" if privileged && user.is_none() => (
+                    Severity::Info,
+                    "the module is privileged, and as root, unless its image names a user, needs no group",
+                ),
+                _ => (Severity::Silent, reason),
+            };
+            Finding::new(severity, format!("`{key}` has no effect on Kubernetes"))
                 .at(at.key_span(), "not translated")
                 .because(reason)
                 .fix(Fix::advice(way_out))

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{GPU, Manifest, Module};
+use crate::manifest::{EnvVar, GPU, Manifest, Module};
 use crate::target::Platform;
 use crate::text::{At, Span};
 
@@ -73,7 +73,7 @@ fn place(module: Module<'_>) -> Option<Span> {
     let env = module.env();
     let visible = || {
         let given = env.iter().rfind(|var| var.name == VISIBLE && !matches!(var.value.trim(), "" | "void" | "none"));
-        given.map(|var| var.name_span())
+        given.map(EnvVar::name_span)
     };
     docker.or_else(kubernetes).or_else(visible)
 }

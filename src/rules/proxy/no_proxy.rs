@@ -28,6 +28,10 @@ rule! {
     /// The documentation names `localhost` only. We suggest `127.0.0.1`, `edgehub` and the names of modules that are
     /// called by HTTP as well.
     ///
+    /// edgeAgent is judged like every module, because the sources name it. They contradict each other: the installation
+    /// gives the first edgeAgent its proxy, and the agent compares only the images of its own Deployment, so that what the
+    /// deployment says about it comes into force with its next image (`k8s-translation.md` §4 and §6; inferred).
+    ///
     /// ## Fix
     ///
     /// Safe: `localhost` is added to `no_proxy`, or `no_proxy` is made where the proxy is set.
@@ -75,7 +79,7 @@ fn finding(module: Module<'_>, proxy: &EnvVar<'_>, exceptions: Option<&EnvVar<'_
         }
         None => {
             let fix = module.set_beside(fix, proxy, "no_proxy", SIDECAR);
-            finding.at(proxy.name_span(), "applies to the sidecar too").fix(fix)
+            finding.at(proxy.name_span(), "calls to the sidecar go there too").fix(fix)
         }
     }
 }

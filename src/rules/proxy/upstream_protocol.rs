@@ -36,8 +36,9 @@ rule! {
     ///
     /// ## Fix
     ///
-    /// Safe where nothing is chosen: what edgeAgent has, if that goes through WebSockets, else `AmqpWs`. Asks before it
-    /// changes `Amqp` or `Mqtt` that somebody wrote, because the proxy may let them through.
+    /// Safe where nothing is chosen: what edgeAgent has, if that goes through WebSockets, or `AmqpWs` where it has nothing
+    /// either. Asks before it changes `Amqp` or `Mqtt` that somebody wrote for edgeHub, or for edgeAgent, from which
+    /// edgeHub had it on Docker (PRX-004), because the proxy may let them through; it offers the same inside of WebSockets.
     id: "proxy-upstream-protocol",
     codes: &["PRX-003"],
     severity: Severity::Warn,
@@ -59,8 +60,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         };
         // So is a value that is none.
         let protocol = UpstreamProtocol::of(chosen.value).filter(|protocol| !protocol.uses_web_sockets())?;
-        let with = if protocol == UpstreamProtocol::Mqtt { UpstreamProtocol::MqttWs } else { UpstreamProtocol::AmqpWs };
-        let (with, word) = (with.word(), protocol.word());
+        let (with, word) = (protocol.in_web_sockets().word(), protocol.word());
         let (path, value) = chosen.with_value(with);
         let fix = Fix::ask(format!("set `{UPSTREAM_PROTOCOL}` to `{with}`, unless the proxy lets `{word}` through"));
         let finding =
@@ -72,9 +72,20 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
 fn unchosen(module: Module<'_>, proxy: &EnvVar<'_>) -> Finding {
     // What edgeAgent hands down on Docker, if that passes the proxy.
     let agent = module.manifest().modules().find(|other| other.is_system() && other.id() == "edgeAgent");
-    let inherited = agent.and_then(Module::upstream_protocol).and_then(|var| UpstreamProtocol::of(var.value));
-    let protocol = inherited.filter(|protocol| protocol.uses_web_sockets()).unwrap_or(UpstreamProtocol::AmqpWs).word();
-    let fix = Fix::safe(format!("set `{UPSTREAM_PROTOCOL}` to `{protocol}`"));
+    let inherited = agent.and_then(Module::upstream_protocol);
+    let inherited = inherited.and_then(|var| Some((var, UpstreamProtocol::of(var.value)?)));
+    let protocol = inherited.map_or(UpstreamProtocol::AmqpWs, |(_, protocol)| protocol.in_web_sockets()).word();
+    let finding = finding().at(proxy.name_span(), "but no `UpstreamProtocol`");
+    let (finding, fix) = match inherited {
+        Some((var, had)) if !had.uses_web_sockets() => (
+            finding.related(var.name_span(), "edgeHub had this on Docker"),
+            Fix::ask(format!(
+                "set `{UPSTREAM_PROTOCOL}` to `{protocol}`, unless the proxy lets `{}` through",
+                had.word()
+            )),
+        ),
+        _ => (finding, Fix::safe(format!("set `{UPSTREAM_PROTOCOL}` to `{protocol}`"))),
+    };
     let fix = match module.env().iter().find(|var| var.name.eq_ignore_ascii_case(UPSTREAM_PROTOCOL)) {
         // It is there without a value.
         Some(blank) => {
@@ -83,7 +94,7 @@ fn unchosen(module: Module<'_>, proxy: &EnvVar<'_>) -> Finding {
         }
         None => fix.set(module.entry().path().key("env").key(UPSTREAM_PROTOCOL).key("value"), protocol),
     };
-    finding().at(proxy.name_span(), "but no `UpstreamProtocol`").fix(fix)
+    finding.fix(fix)
 }
 
 fn finding() -> Finding {

@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::quantity;
-use crate::manifest::{GPU, Module, Mounted, PodVolume, is_given};
+use crate::manifest::{GPU, Module, Mounted, PodVolume, docker_gpu_request, is_given};
 use crate::target::Platform;
 use crate::text::At;
 
@@ -57,7 +57,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         finding(at, said(module, &["HostConfig", "NanoCpus"], nanos.map(|nanos| json!(nanos))))
     });
     let gpu = module.limit(GPU).filter(|_| module.docker_gpus().is_empty()).map(|at| {
-        let request = at.as_i64().map(|count| json!([{ "Count": count, "Capabilities": [["gpu"]] }]));
+        let request = at.as_i64().map(|count| json!([docker_gpu_request(count)]));
         finding(at, said(module, &["HostConfig", "DeviceRequests"], request))
     });
     let user = module.option(&["k8s-experimental", "securityContext", "runAsUser"]);

@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{Module, has_placeholder};
+use crate::manifest::Module;
 use crate::target::Platform;
 
 rule! {
@@ -41,8 +41,8 @@ rule! {
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     Verdict::each(module.binds(), |bind| {
-        // A placeholder may stand for a whole entry.
-        let text = bind.at.as_str().filter(|text| bind.target.is_empty() && !has_placeholder(text))?;
+        // A placeholder may stand for a whole entry: rule STO-002 says so.
+        let text = bind.at.as_str().filter(|_| bind.target.is_empty() && !bind.is_hidden())?;
         let finding = if text.contains(':') {
             Finding::new(Severity::Block, format!("the bind `{text}` has no path after its colon"))
                 .because("Kubernetes refuses the module, and no module gets its claims")

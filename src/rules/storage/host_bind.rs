@@ -34,7 +34,12 @@ rule! {
     /// ## Fix
     ///
     /// Safe: the bind becomes a mount of the same directory. Where the source begins with a placeholder it needs a
-    /// person, because it may stand for a share.
+    /// person, because it may stand for a share. Where one stands for the whole entry, nothing can be judged before a
+    /// tool has filled it in.
+    ///
+    /// Directories of the operating system, such as `/dev`, `/sys` and `/etc`, are on every node: the module sees what
+    /// that node has there, and no share takes their place. (Devices below `/dev` need more than the directory:
+    /// GPU-014.)
     id: "storage-host-bind",
     codes: &["STO-002"],
     severity: Severity::Warn,
@@ -47,10 +52,20 @@ rule! {
 }
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
-    Verdict::each(module.host_mounts(), |mount| {
+    let unclear = module.binds().into_iter().filter(Bind::is_hidden).map(HostMount::Bind);
+    Verdict::each(module.host_mounts().into_iter().chain(unclear), |mount| {
         let HostMount::Bind(bind) = mount else { return None };
+        if bind.is_hidden() {
+            return Some(hidden(&bind));
+        }
         let source = bind.source;
         let (message, label, reason, fix) = match mount.host_path() {
+            HostPath::System => (
+                format!("`{source}` is a directory of the node's own system"),
+                "the node's, not the old device's",
+                "the module sees what the node has here; what only the old device had here is missing",
+                Fix::safe("mount the directory by `Mounts`, the form for host paths"),
+            ),
             HostPath::Directory => (
                 format!("`{source}` is a directory of the node, not a share"),
                 "what the module keeps here stays on this node",
@@ -68,6 +83,14 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let finding = Finding::new(Severity::Warn, message).at(bind.source_span(), label).because(reason);
         Some(finding.fix(as_mount(module, &bind, fix)))
     })
+}
+
+/// A bind of which not even the target is known.
+fn hidden(bind: &Bind<'_>) -> Finding {
+    Finding::new(Severity::Warn, "a bind that cannot be judged before it is filled in")
+        .at(bind.source_span(), "stands for source and target")
+        .because("it may be a share by its path, which the module then finds empty, or a file, which cannot be mounted")
+        .fix(Fix::advice("write it out, `source:target`, or check the deployment that is made of this template"))
 }
 
 /// Completes `fix` with the same directory as a mount.

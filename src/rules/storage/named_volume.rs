@@ -2,8 +2,10 @@ use serde_json::json;
 
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
+use crate::kube_model::dns_label;
 use crate::manifest::{Bind, HostMount, HostPath, Module, has_placeholder};
-use crate::target::Platform;
+use crate::target::{Agent, Platform};
+use crate::text::At;
 
 rule! {
     /// # Docker volume in `Binds`
@@ -31,7 +33,8 @@ rule! {
     ///
     /// Safe where a share can have the volume's name; the share must then be there, which rule STO-006 looks at.
     /// Where it can't (a share's name has 3 to 63 letters, digits and hyphens) the fix proposes another name and
-    /// asks. A path such as `./data` needs a person. A read-only bind becomes a mount that can be written (STO-007).
+    /// asks. Where a share of that name is mounted too, the agent makes one volume of the two from beta14 on, and the
+    /// finding warns; earlier agents are STO-013's. A path such as `./data` needs a person. A read-only bind becomes a mount that can be written (STO-007).
     id: "storage-named-volume",
     codes: &["STO-004"],
     severity: Severity::Silent,
@@ -43,7 +46,7 @@ rule! {
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     Verdict::each(module.host_mounts(), |mount| {
         let HostMount::Bind(bind) = mount else { return None };
         let source = bind.source;
@@ -52,19 +55,37 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
                 .at(bind.source_span(), label)
                 .because("Kubernetes takes it for a relative host path: the module runs on an empty directory")
         };
-        match mount.host_path() {
+        let share = share_of_name(module, source);
+        match (mount.host_path(), share) {
+            // Up to beta13 the two make one name twice, and the module is refused (STO-013).
+            (HostPath::Volume, Some(_)) if context.agent < Agent::beta(14) => None,
+            (HostPath::Volume, Some(share)) => Some(
+                Finding::new(Severity::Warn, format!("`{source}` is a volume of Docker, and a share in `Mounts`"))
+                    .at(bind.source_span(), "becomes the share, by its name")
+                    .related(share.span(), "the share")
+                    .because("the agent keeps one volume of a name, so the module finds the share at both paths")
+                    .fix(volume(module, &bind)),
+            ),
             // Without a letter or digit the agent stops at it (STO-010).
-            HostPath::Volume if source.contains(|c: char| c.is_ascii_alphanumeric()) => Some(
+            (HostPath::Volume, None) if source.contains(|c: char| c.is_ascii_alphanumeric()) => Some(
                 finding(format!("`{source}` is a volume of Docker"), "nothing on the GPU device has this name")
                     .fix(volume(module, &bind)),
             ),
-            HostPath::Relative => Some(
+            (HostPath::Relative, _) => Some(
                 finding(format!("`{source}` is a relative path"), "relative to nothing that you choose")
                     .fix(Fix::advice("mount a share, or an absolute directory of the node")),
             ),
             _ => None,
         }
     })
+}
+
+/// The share in `Mounts` that has the name of the Docker volume `name` in Kubernetes, and is writable, so that the agent
+/// keeps it of the two (`k8s-translation.md` §2, volume merge rule).
+fn share_of_name<'m>(module: Module<'m>, name: &str) -> Option<At<'m>> {
+    let label = dns_label(name)?;
+    let shares = module.mounts().into_iter().filter(|mount| mount.is("volume") && !mount.read_only);
+    shares.filter_map(|mount| mount.source).find(|source| source.as_str().and_then(dns_label).as_ref() == Some(&label))
 }
 
 fn volume(module: Module<'_>, bind: &Bind<'_>) -> Fix {

@@ -1,7 +1,8 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{HostPath, Module};
+use crate::manifest::{Bind, HostMount, HostPath, Module};
 use crate::target::Platform;
+use crate::text::Span;
 
 rule! {
     /// # Share bound by its host path, in a virtual machine
@@ -26,6 +27,9 @@ rule! {
     ///
     /// ## Fix
     ///
+    /// A path that begins with a placeholder, or a placeholder for a whole entry, may be such a share: the finding then
+    /// warns.
+    ///
     /// Safe where `--site share_paths=input:/mnt/input` says where the VM mounts the share; else only its owner knows. A
     /// `volume` mount, which is right on Kubernetes, would give the module an empty Docker volume here.
     id: "storage-share-path",
@@ -40,8 +44,24 @@ rule! {
 }
 
 fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
-    Verdict::each(module.host_mounts(), |mount| {
-        let HostPath::Share { name, below } = mount.host_path() else { return None };
+    let hidden = module.binds().into_iter().filter(Bind::is_hidden).map(HostMount::Bind);
+    Verdict::each(module.host_mounts().into_iter().chain(hidden), |mount| {
+        let (name, below) = match mount.host_path() {
+            _ if matches!(mount, HostMount::Bind(bind) if bind.is_hidden()) => {
+                let message = "a bind that cannot be judged before it is filled in";
+                return Some(unclear(message, mount.source_span(), "stands for source and target"));
+            }
+            HostPath::Share { name, below } => (name, below),
+            HostPath::Placeholder => {
+                let message = format!("`{}` is bound, and may be a share", mount.source());
+                return Some(unclear(
+                    message,
+                    mount.source_span(),
+                    "stands for a share or for a directory of the host",
+                ));
+            }
+            _ => return None,
+        };
         let what = if name.is_empty() { "the folder of all shares".to_owned() } else { format!("share `{name}`") };
         let finding = Finding::new(Severity::Silent, format!("{what} is bound by its path on the FPGA device"))
             .at(mount.source_span(), "nothing is mounted here in the VM")
@@ -59,4 +79,12 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
             }
         }))
     })
+}
+
+/// A bind that may be a share's path, once a tool has filled it in.
+fn unclear(message: impl Into<String>, at: Span, label: &str) -> Finding {
+    Finding::new(Severity::Warn, message)
+        .at(at, label)
+        .because("if it is a share by its path on the FPGA device, the module gets an empty directory instead")
+        .fix(Fix::advice("write it out, or check the deployment that is made of this template"))
 }

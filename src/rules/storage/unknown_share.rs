@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
+use crate::kube_model::dns_label;
 use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 
@@ -12,6 +13,8 @@ rule! {
     /// been made with "Use the share with Edge compute", or be mounted afterwards if it is older than the compute
     /// configuration: only that makes the volume that Kubernetes can hand out. Without it the claim stays Pending and
     /// so does the module. IoT Hub then shows `failed` with an empty reason, which looks like a crash.
+    ///
+    /// The name counts as the agent writes it into the claim: in lower case, with letters, digits and hyphens only.
     ///
     /// Needs the names of the shares: `--site shares=input,results`.
     ///
@@ -48,13 +51,20 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     let volumes = module.mounts().into_iter().filter(|mount| mount.is("volume"));
     Verdict::each(volumes.filter_map(|mount| mount.source), |source| {
         let name = source.as_str()?;
-        // The agent lower-cases the name, and local shares may have capitals (rule STO-009 warns of that).
-        let known = shares.iter().any(|share| share.eq_ignore_ascii_case(name));
-        (!known && !has_placeholder(name)).then(|| {
-            Finding::new(Severity::Block, format!("the site has no share `{name}`"))
+        // What the claim is called counts; local shares may have capitals (rule STO-009 warns of that). Where no name can
+        // be made, rule STO-010 speaks.
+        let claim = dns_label(name).filter(|_| !has_placeholder(name))?;
+        let known = shares.iter().any(|share| share.eq_ignore_ascii_case(&claim));
+        let message = if name.eq_ignore_ascii_case(&claim) {
+            format!("the site has no share `{name}`")
+        } else {
+            format!("the site has no share `{claim}`, as which `{name}` is looked for")
+        };
+        (!known).then(|| {
+            Finding::new(Severity::Block, message)
                 .at(source.part(0..name.len()), "not among the shares of the site")
                 .because("the claim for it stays Pending and the module never starts; IoT Hub shows `failed`")
-                .fix(Fix::advice(advice(name, shares)))
+                .fix(Fix::advice(advice(&claim, shares)))
         })
     })
 }

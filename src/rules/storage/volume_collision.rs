@@ -68,8 +68,8 @@ fn judge(first: &Volume<'_>, second: &Volume<'_>, name: &str, agent: Agent) -> O
         // Twice at one target is rule STO-012's.
         return None;
     } else if one_source {
-        let message = format!("`{}` is mounted twice, which agent {agent} can't do", first.source);
-        (Severity::Block, message, refused, "mount it once, at a directory above both, or use an agent from beta14 on")
+        let message = format!("`{}` is mounted twice, which agents before beta14 can't do", first.source);
+        (Severity::Block, message, ASSUMED, KEEP_ONE)
     } else if merges {
         let message = format!("`{}` and `{}` become one volume", first.source, second.source);
         (Severity::Silent, message, "the module sees the same directory at both places", RENAME)
@@ -85,6 +85,12 @@ fn judge(first: &Volume<'_>, second: &Volume<'_>, name: &str, agent: Agent) -> O
             .fix(Fix::advice(way_out)),
     )
 }
+
+/// What follows where an earlier agent is taken for granted or named.
+const ASSUMED: &str =
+    "Kubernetes refuses the module, and no module gets its claims (beta13 is assumed where `--agent` names none)";
+
+const KEEP_ONE: &str = "keep one of the two mounts, or say `--agent beta14` if the device has that agent";
 
 const RENAME: &str = "rename one of them so that letters, digits and hyphens differ";
 

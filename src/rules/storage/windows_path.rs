@@ -11,6 +11,9 @@ rule! {
     /// module runs on an empty directory, at a path where it doesn't look. In `Mounts` the path stays whole, and is one
     /// that Linux doesn't have.
     ///
+    /// Docker in an Ubuntu VM refuses both, and the module is not made (`invalid mode`, `invalid volume specification`,
+    /// `mount path must be absolute`).
+    ///
     /// ## Example
     ///
     /// ```json,fails
@@ -32,28 +35,37 @@ rule! {
     severity: Severity::Silent,
     fix: Safety::None,
     needs: &[Need::CreateOptions],
-    targets: &[Platform::AseK8s],
+    targets: Platform::ALL,
     seed: &["storage.no-binds"],
-    source: "agent `KubernetesDeploymentMapper.cs`; such paths accepted and running, observed on Kubernetes 1.20",
+    source: "agent `KubernetesDeploymentMapper.cs`; such paths accepted and running, observed on Kubernetes 1.20; refused, observed on Docker 20.10",
     check: Check::Module(check),
 }
 
-fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
+fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
+    let docker = context.target.platform.has_docker();
     Verdict::each(module.host_mounts(), |mount| {
         if mount.host_path() != HostPath::Windows {
             return None;
         }
         let reason = match mount {
+            _ if docker => "Docker on Linux refuses the mount, and the module is not made",
             HostMount::Bind(bind) if bind.source.get(1..2) == Some(":") => {
                 "the agent takes the letter of the drive for the path: the module runs on an empty directory elsewhere"
             }
             _ => "Linux takes it for the name of something that is not there: the module runs on an empty directory",
         };
         Some(
-            Finding::new(Severity::Silent, format!("`{}` is a path of Windows", mount.source()))
-                .at(mount.source_span(), "no such path on Linux")
-                .because(reason)
-                .fix(Fix::advice("mount a share (`volume`) or a directory of the node (`bind`)")),
+            Finding::new(
+                if docker { Severity::Block } else { Severity::Silent },
+                format!("`{}` is a path of Windows", mount.source()),
+            )
+            .at(mount.source_span(), "no such path on Linux")
+            .because(reason)
+            .fix(Fix::advice(if docker {
+                "bind the path at which the VM mounts the share, or a directory of the VM"
+            } else {
+                "mount a share (`volume`) or a directory of the node (`bind`)"
+            })),
         )
     })
 }
