@@ -127,6 +127,12 @@ pub enum RuntimeStatus {
 }
 
 impl RuntimeStatus {
+    /// The status that the twin calls `word`; a word that we don't know is [`RuntimeStatus::Unknown`].
+    pub fn of_word(word: &str) -> Self {
+        let all = [Self::Running, Self::Stopped, Self::Failed, Self::Backoff, Self::Unhealthy];
+        all.into_iter().find(|status| status.word().eq_ignore_ascii_case(word)).unwrap_or(Self::Unknown)
+    }
+
     /// The word in the twin.
     pub fn word(self) -> &'static str {
         match self {

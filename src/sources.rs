@@ -30,8 +30,8 @@ pub enum Question {
     Gpus,
 }
 
-/// A look in progress.
-pub type Look<'a> = Pin<Box<dyn Future<Output = Result<Sight, String>> + Send + 'a>>;
+/// A look in progress; `None` where there is nothing for the source to look at, which is no failure.
+pub type Look<'a> = Pin<Box<dyn Future<Output = Result<Option<Sight>, String>> + Send + 'a>>;
 
 /// What a source saw.
 #[derive(Debug, Clone)]

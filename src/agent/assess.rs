@@ -21,7 +21,8 @@ pub struct Assessment {
 
 pub(super) async fn run(mut channels: Channels) {
     let mut snapshots = channels.snapshot.subscribe();
-    let mut settings = channels.settings.subscribe();
+    let mut settings = channels.desired.subscribe();
+    snapshots.mark_changed();
     loop {
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() { return },
@@ -29,7 +30,9 @@ pub(super) async fn run(mut channels: Channels) {
             () = channels.stopped() => return,
         }
         let Some(snapshot) = snapshots.borrow_and_update().clone() else { continue };
-        let report = verbs::check::check(&snapshot, &settings.borrow_and_update());
+        settings.mark_unchanged();
+        let settings = channels.settings();
+        let report = verbs::check::check(&snapshot, &settings);
         let modules = modules(&report, &snapshot);
         channels.assessment.send_replace(Some(Arc::new(Assessment { snapshot, report, modules })));
     }

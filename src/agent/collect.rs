@@ -13,22 +13,35 @@ use crate::sources::{Question, ReportedModule, Sight, Source};
 /// How long one look may take. Nothing that a source asks is slow on a healthy device.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(sources: Vec<Arc<dyn Source>>, clock: Clock, mut channels: Channels) {
+pub(super) async fn run(sources: Arc<[Arc<dyn Source>]>, clock: Clock, mut channels: Channels) {
     let mut since = BTreeMap::new();
+    let mut refresh = channels.refresh.subscribe();
+    let mut desired = channels.desired.subscribe();
     loop {
+        refresh.mark_unchanged();
+        desired.mark_unchanged();
         let sights = look(&sources).await;
         let snapshot = join(sights, clock.now(), &mut since);
         channels.snapshot.send_replace(Some(Arc::new(snapshot)));
-        let interval = channels.settings.borrow().intervals.collect();
+        // A little longer or shorter, so that devices that started together part.
+        let interval = channels.settings().intervals.collect().mul_f64(0.95 + 0.1 * chance(clock.now()));
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
+            _ = refresh.changed() => {}
+            // They may hold another deployment.
+            _ = desired.changed() => {}
             () = channels.stopped() => return,
         }
     }
 }
 
+/// A number from 0 to 1 that nobody can tell beforehand well enough to matter.
+fn chance(now: Timestamp) -> f64 {
+    f64::from(now.subsec_nanosecond().unsigned_abs()) / 1e9
+}
+
 /// One look of every source at once; each is done after [`TIMEOUT`] at the latest.
-async fn look(sources: &[Arc<dyn Source>]) -> Vec<(Question, Result<Sight, String>)> {
+async fn look(sources: &[Arc<dyn Source>]) -> Vec<(Question, Result<Option<Sight>, String>)> {
     let mut looks = tokio::task::JoinSet::new();
     for (i, source) in sources.iter().enumerate() {
         let source = Arc::clone(source);
@@ -37,14 +50,14 @@ async fn look(sources: &[Arc<dyn Source>]) -> Vec<(Question, Result<Sight, Strin
             (i, seen.unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs()))))
         });
     }
-    let mut seen: Vec<Result<Sight, String>> =
+    let mut seen: Vec<Result<Option<Sight>, String>> =
         sources.iter().map(|_| Err("the source panicked, a fault of ours".to_owned())).collect();
     while let Some(look) = looks.join_next().await {
         if let Ok((i, sight)) = look {
             seen[i] = sight;
         }
     }
-    let named = |(source, sight): (&Arc<dyn Source>, Result<Sight, String>)| {
+    let named = |(source, sight): (&Arc<dyn Source>, Result<Option<Sight>, String>)| {
         (source.question(), sight.map_err(|why| format!("{}: {why}", source.name())))
     };
     sources.iter().zip(seen).map(named).collect()
@@ -52,16 +65,17 @@ async fn look(sources: &[Arc<dyn Source>]) -> Vec<(Question, Result<Sight, Strin
 
 /// Joins what was seen. `since` remembers when each module was first seen in the state that it is in.
 fn join(
-    sights: Vec<(Question, Result<Sight, String>)>,
+    sights: Vec<(Question, Result<Option<Sight>, String>)>,
     now: Timestamp,
     since: &mut BTreeMap<String, (ReportedModule, Timestamp)>,
 ) -> Snapshot {
     let mut snapshot = Snapshot::empty(now);
     for (question, sight) in sights {
         match (question, sight) {
-            (_, Ok(Sight::Manifest(manifest))) => snapshot.manifest = Observed::Known(*manifest),
-            (_, Ok(Sight::Gpus(gpus))) => snapshot.gpus = Observed::Known(gpus),
-            (_, Ok(Sight::Modules(modules))) => snapshot.modules = Observed::Known(dated(modules, now, since)),
+            (_, Ok(None)) => {}
+            (_, Ok(Some(Sight::Manifest(manifest)))) => snapshot.manifest = Observed::Known(*manifest),
+            (_, Ok(Some(Sight::Gpus(gpus)))) => snapshot.gpus = Observed::Known(gpus),
+            (_, Ok(Some(Sight::Modules(modules)))) => snapshot.modules = Observed::Known(dated(modules, now, since)),
             (Question::Manifest, Err(why)) => snapshot.manifest = Observed::Unknown(Why::failed(why)),
             (Question::Modules, Err(why)) => snapshot.modules = Observed::Unknown(Why::failed(why)),
             (Question::Gpus, Err(why)) => snapshot.gpus = Observed::Unknown(Why::failed(why)),

@@ -1,26 +1,41 @@
 //! The long-lived module: tasks that collect evidence, judge it and publish what came of it.
 //!
 //! State flows one way through `watch` channels, where the latest value wins: sources → collect → [`Snapshot`] →
-//! assess → [`Assessment`] → publish → session. The serve task answers direct methods from the latest of both.
+//! assess → [`Assessment`] → publish → session. Messages go through the [`outbox`]. The serve task turns desired
+//! properties into settings and answers direct methods from the latest of everything. Every task is supervised.
 
 mod assess;
 mod clock;
 mod collect;
+mod handed;
+mod metrics;
+mod outbox;
 mod publish;
 mod serve;
+mod supervise;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 pub use assess::Assessment;
 pub use clock::Clock;
 
+use self::handed::HandedOver;
+use self::outbox::Outbox;
+use self::supervise::{Restarts, keep};
 use crate::evidence::Snapshot;
-use crate::link::{Session, SessionError};
-use crate::settings::Settings;
-use crate::sources::Source;
+use crate::link::Session;
+use crate::settings::{Desired, LogLevel};
+use crate::sources::{Question, Source};
+
+/// How long the last patch and the messages that wait may take at the end. IoT Edge kills a module 10 s after SIGTERM.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// The composition root: everything that the module is made of, handed over.
 pub struct Agent<S> {
@@ -30,57 +45,87 @@ pub struct Agent<S> {
     pub session: Arc<S>,
     /// What time it is.
     pub clock: Clock,
+    /// Where `/metrics`, `/healthz` and `/readyz` are asked for; nowhere without it.
+    pub listener: Option<TcpListener>,
+    /// Told when the settings ask for another log level.
+    pub log: Arc<dyn Fn(LogLevel) + Send + Sync>,
 }
 
-/// The channels between the tasks.
+/// What the tasks share.
 #[derive(Clone)]
 struct Channels {
-    settings: watch::Sender<Settings>,
+    /// The settings; none before the desired properties were read.
+    desired: watch::Sender<Option<Desired>>,
     snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     assessment: watch::Sender<Option<Arc<Assessment>>>,
+    /// Counts up when somebody wants a new look at once.
+    refresh: watch::Sender<u64>,
+    outbox: Outbox,
+    restarts: Restarts,
+    /// Entries of the reported properties that cannot arrive.
+    withheld: watch::Sender<usize>,
     /// Becomes true once, when the module is to end.
     stop: watch::Receiver<bool>,
 }
 
 impl<S: Session> Agent<S> {
-    /// Runs until `stop` says so, then publishes a last time and ends.
-    ///
-    /// # Errors
-    /// The twin could not be read at the start, or a task died, which is a fault of ours.
-    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), AgentError> {
-        let mut twin = self.session.twin().await?;
-        // The hub's own keys are not ours to patch.
-        if let Some(reported) = twin["reported"].as_object_mut() {
-            reported.retain(|key, _| !key.starts_with('$'));
-        }
+    /// Runs until `stop` says so, then publishes a last time, sends what waits, disconnects and ends.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let Self { mut sources, session, clock, listener, log } = self;
         let channels = Channels {
-            settings: watch::Sender::new(settings_of(&twin["desired"]).unwrap_or_default()),
+            desired: watch::Sender::new(None),
             snapshot: watch::Sender::new(None),
             assessment: watch::Sender::new(None),
-            stop,
+            refresh: watch::Sender::new(0),
+            outbox: Outbox::new(),
+            restarts: watch::Sender::new(BTreeMap::new()),
+            withheld: watch::Sender::new(0),
+            stop: stop.clone(),
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(collect::run(self.sources, self.clock, channels.clone()));
-        tasks.spawn(assess::run(channels.clone()));
-        tasks.spawn(publish::run(Arc::clone(&self.session), self.clock, twin["reported"].clone(), channels.clone()));
-        tasks.spawn(serve::run(self.session, channels));
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|error| AgentError::Task(error.to_string()))?;
+        for question in [Question::Manifest, Question::Modules] {
+            sources.push(Arc::new(HandedOver { desired: channels.desired.subscribe(), question }));
         }
-        Ok(())
+
+        let mut producers = JoinSet::new();
+        let start = |name, tasks: &mut JoinSet<()>, task: Box<dyn FnMut() -> Task + Send>| {
+            tasks.spawn(keep(name, channels.restarts.clone(), stop.clone(), task));
+        };
+        let (c, all) = (channels.clone(), Arc::<[_]>::from(sources));
+        start("collect", &mut producers, Box::new(move || Box::pin(collect::run(Arc::clone(&all), clock, c.clone()))));
+        let c = channels.clone();
+        start("assess", &mut producers, Box::new(move || Box::pin(assess::run(c.clone()))));
+        let (c, s) = (channels.clone(), Arc::clone(&session));
+        start("publish", &mut producers, Box::new(move || Box::pin(publish::run(Arc::clone(&s), clock, c.clone()))));
+
+        let mut servants = JoinSet::new();
+        let (o, s) = (channels.outbox.clone(), Arc::clone(&session));
+        start("telemetry", &mut servants, Box::new(move || Box::pin(outbox::run(Arc::clone(&s), o.clone()))));
+        let methods = Arc::new(Semaphore::new(serve::AT_ONCE));
+        let (c, s) = (channels.clone(), Arc::clone(&session));
+        let serve = move || -> Task { Box::pin(serve::run(Arc::clone(&s), Arc::clone(&log), Arc::clone(&methods), c.clone())) };
+        start("serve", &mut servants, Box::new(serve));
+        if let Some(listener) = listener {
+            let (c, s, listener) = (channels.clone(), Arc::clone(&session), Arc::new(listener));
+            let serve = move || -> Task { Box::pin(metrics::run(Arc::clone(&listener), Arc::clone(&s), c.clone())) };
+            start("metrics", &mut servants, Box::new(serve));
+        }
+
+        while producers.join_next().await.is_some() {}
+        // All is said; what is said last has to get out, and nobody waits for ever.
+        channels.outbox.close();
+        let flushed = async { while channels.outbox.standing().waiting > 0 { tokio::time::sleep(Duration::from_millis(20)).await } };
+        if timeout(GRACE, flushed).await.is_err() {
+            tracing::warn!(messages = channels.outbox.standing().waiting, "Messages were left unsent at the end.");
+        }
+        if timeout(GRACE, session.close()).await.is_err() {
+            tracing::warn!("The session did not close in time.");
+        }
+        servants.shutdown().await;
     }
 }
 
-/// What can end the module.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// No twin, no settings.
-    #[error("cannot read the module twin: {0}")]
-    Twin(#[from] SessionError),
-    /// A task panicked.
-    #[error("internal error: a task died: {0}")]
-    Task(String),
-}
+/// A supervised task.
+type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Channels {
     /// Ready when the module is to end.
@@ -88,17 +133,9 @@ impl Channels {
         // An error means that nobody can say "stop" any more, which says it.
         let _ = self.stop.wait_for(|stop| *stop).await;
     }
-}
 
-/// The settings in a desired section; `None`, with a line in the log, where they cannot be used.
-fn settings_of(desired: &serde_json::Value) -> Option<Settings> {
-    let mut desired = desired.clone();
-    if let Some(members) = desired.as_object_mut() {
-        members.retain(|key, _| !key.starts_with('$'));
-    } else {
-        return Some(Settings::default());
+    /// The settings in force, the defaults before any were read.
+    fn settings(&self) -> crate::settings::Settings {
+        self.desired.borrow().as_ref().map(|desired| desired.settings.clone()).unwrap_or_default()
     }
-    Settings::from_json(desired)
-        .inspect_err(|error| tracing::warn!(%error, "Desired properties were not applied."))
-        .ok()
 }

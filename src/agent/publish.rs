@@ -4,113 +4,178 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Assessment, Channels, Clock};
+use super::{Assessment, Channels, Clock, GRACE};
 use crate::evidence::Gpu;
 use crate::hub::message::{self, Module};
-use crate::hub::reported;
+use crate::hub::mirror::Mirror;
+use crate::hub::reported::{self, About};
 use crate::link::{Session, SessionError};
-use crate::settings::Intervals;
+use crate::settings::Settings;
 
-/// What is known to have arrived.
+/// How long after the last patch the twin is read: edgeHub sends patches on every 5 s (`iothub-limits.md` §1.4).
+const CHECK: Duration = Duration::from_secs(15);
+/// How long after that it is read again, in case it was changed since, or edgeHub answered from its own copy.
+const CHECK_AGAIN: Duration = Duration::from_secs(900);
+/// How long to wait before patches are tried again: doubled each time, up to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// What was said so far.
 struct Published {
-    reported: Value,
     modules: BTreeMap<String, Module>,
     /// The GPUs of the last summary.
     gpus: Vec<Gpu>,
     messages: u64,
     summary_due: Instant,
     last_summary: Instant,
+    twin: Twin,
 }
 
-pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, twin: Value, mut channels: Channels) {
+/// The reported properties, once they were read.
+struct Twin {
+    mirror: Option<Mirror>,
+    /// When to read them again.
+    check: Instant,
+    pause: Duration,
+}
+
+pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, mut channels: Channels) {
     let mut assessments = channels.assessment.subscribe();
     let now = Instant::now();
+    let twin = Twin { mirror: None, check: now, pause: PAUSE.0 };
     let mut published = Published {
-        reported: twin,
         modules: BTreeMap::new(),
         gpus: Vec::new(),
         messages: 0,
         summary_due: now,
         last_summary: now,
+        twin,
     };
+    let mut retry = None;
     loop {
+        let retry_at = retry.unwrap_or_else(|| now + Duration::from_secs(86_400 * 365));
         let stopping = tokio::select! {
             changed = assessments.changed() => changed.is_err(),
+            () = sleep_until(retry_at), if retry.is_some() => false,
+            () = sleep_until(published.twin.check) , if published.twin.mirror.is_some() => false,
             () = channels.stopped() => true,
         };
         let assessment = assessments.borrow_and_update().clone();
-        let intervals = channels.settings.borrow().intervals.clone();
-        if let Some(assessment) = assessment
-            && let Err(error) = publish(&*session, clock, &assessment, &mut published, &intervals).await
-        {
-            tracing::warn!(%error, "Publishing failed; what was not sent is sent with the next change.");
+        let settings = channels.desired.borrow().as_ref().map(|desired| desired.settings.clone());
+        // Nothing is said before the settings are known: it might be about another target.
+        if let (Some(assessment), Some(settings)) = (assessment, settings) {
+            published.say(&channels, clock, &assessment, &settings);
+            let report = published.twin.report(&*session, &channels, &assessment, &published.gpus);
+            let reported = if stopping { timeout(GRACE, report).await.unwrap_or(Ok(())) } else { report.await };
+            retry = reported.err().map(|error| {
+                let pause = published.twin.pause;
+                tracing::warn!(%error, pause_s = pause.as_secs(), "The reported properties wait; they are sent again.");
+                published.twin.pause = (pause * 2).min(PAUSE.1);
+                Instant::now() + pause
+            });
         }
         if stopping {
             return;
         }
         // Whatever changes meanwhile is one patch then: `watch` keeps the latest.
+        let pause = channels.settings().intervals.publish();
         tokio::select! {
-            () = tokio::time::sleep(intervals.publish()) => {}
+            () = sleep(pause) => {}
             () = channels.stopped() => {}
         }
     }
 }
 
-/// Sends what changed: transitions first, since the twin only shows where they led.
-async fn publish<S: Session>(
-    session: &S,
-    clock: Clock,
-    assessment: &Assessment,
-    published: &mut Published,
-    intervals: &Intervals,
-) -> Result<(), SessionError> {
-    for module in &assessment.modules {
-        let before = published.modules.get(&module.id).cloned();
-        if before.as_ref() == Some(module) {
-            continue;
-        }
-        // The first look is no transition: the summary says how everything stood.
-        if let Some(before) = before {
-            session.send(message::transition(published.number(), clock.now(), &before, module)).await?;
-        }
-        published.modules.insert(module.id.clone(), module.clone());
-    }
-    let now = Instant::now();
-    if now >= published.summary_due {
-        let window = now.duration_since(published.last_summary).max(intervals.collect());
-        summarise(session, clock, assessment, published, window).await?;
-        (published.last_summary, published.summary_due) = (now, now + intervals.summary());
-    }
-    let section = reported::section(&assessment.report, &assessment.snapshot, &assessment.modules, &published.gpus);
-    for patch in reported::patches(&published.reported, &section) {
-        session.report(patch.clone()).await?;
-        reported::merge(&mut published.reported, &patch);
-    }
-    Ok(())
-}
-
-async fn summarise<S: Session>(
-    session: &S,
-    clock: Clock,
-    assessment: &Assessment,
-    published: &mut Published,
-    window: Duration,
-) -> Result<(), SessionError> {
-    let number = published.number();
-    session.send(message::summary(number, clock.now(), &assessment.report, &assessment.modules)).await?;
-    if let Some(gpus) = assessment.snapshot.gpus.known() {
-        session.send(message::gpu(published.number(), clock.now(), window.as_secs_f64(), gpus)).await?;
-        published.gpus.clone_from(gpus);
-    }
-    Ok(())
-}
-
 impl Published {
+    /// Puts messages out: transitions, and a summary where it is due.
+    fn say(&mut self, channels: &Channels, clock: Clock, assessment: &Assessment, settings: &Settings) {
+        for module in &assessment.modules {
+            let before = self.modules.get(&module.id).cloned();
+            if before.as_ref() == Some(module) {
+                continue;
+            }
+            // The first look is no transition: the summary says how everything stood.
+            if let Some(before) = before
+                && settings.outputs.health
+            {
+                channels.outbox.push(message::transition(self.number(), clock.now(), &before, module));
+            }
+            self.modules.insert(module.id.clone(), module.clone());
+        }
+        self.modules.retain(|id, _| assessment.modules.iter().any(|module| module.id == *id));
+        let now = Instant::now();
+        if now < self.summary_due {
+            return;
+        }
+        let intervals = &settings.intervals;
+        let window = now.duration_since(self.last_summary).max(intervals.collect());
+        (self.last_summary, self.summary_due) = (now, now + intervals.summary());
+        if settings.outputs.health {
+            let summary = message::summary(self.number(), clock.now(), &assessment.report, &assessment.modules);
+            channels.outbox.push(summary);
+        }
+        if let Some(gpus) = assessment.snapshot.gpus.known() {
+            if settings.outputs.gpu {
+                channels.outbox.push(message::gpu(self.number(), clock.now(), window.as_secs_f64(), gpus));
+            }
+            self.gpus.clone_from(gpus);
+        }
+    }
+
     fn number(&mut self) -> u64 {
         self.messages += 1;
         self.messages
+    }
+}
+
+impl Twin {
+    /// Patches what changed, and reads the twin when it is time to.
+    async fn report<S: Session>(
+        &mut self,
+        session: &S,
+        channels: &Channels,
+        assessment: &Assessment,
+        gpus: &[Gpu],
+    ) -> Result<(), SessionError> {
+        let now = Instant::now();
+        let mirror = match &mut self.mirror {
+            Some(mirror) => {
+                if now >= self.check {
+                    let well = mirror.check(&session.twin().await?["reported"]);
+                    if !well {
+                        tracing::warn!("IoT Hub does not have what was reported; it is taken back and sent again.");
+                    }
+                    self.check = now + if well && !mirror.is_trying() { CHECK_AGAIN } else { CHECK };
+                }
+                mirror
+            }
+            none => none.insert(Mirror::of(&session.twin().await?["reported"])),
+        };
+        channels.withheld.send_if_modified(|known| std::mem::replace(known, mirror.withheld()) != mirror.withheld());
+        let section = {
+            let desired = channels.desired.borrow();
+            let (restarts, outbox) = (channels.restarts.borrow(), channels.outbox.standing());
+            let about = About {
+                desired: desired.as_ref(),
+                restarts: &restarts,
+                withheld: mirror.withheld(),
+                dropped: outbox.dropped,
+            };
+            reported::section(&assessment.report, &assessment.snapshot, &assessment.modules, gpus, &about)
+        };
+        for patch in mirror.patches(&section) {
+            match session.report(patch.clone()).await {
+                Ok(()) => mirror.taken(&patch),
+                Err(error @ SessionError::Refused { .. }) => {
+                    tracing::error!(%error, "A patch of the reported properties was refused; it is sent in smaller parts.");
+                    mirror.refused(&patch);
+                }
+                Err(error) => return Err(error),
+            }
+            self.check = Instant::now() + CHECK;
+        }
+        self.pause = PAUSE.0;
+        Ok(())
     }
 }

@@ -1,86 +1,166 @@
 //! Answers the cloud: desired properties become settings, direct methods become verbs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::{Assessment, Channels, settings_of};
+use super::{Assessment, Channels};
 use crate::engine::Rule;
 use crate::hub::method::{Request, Response};
-use crate::link::{Event, Session};
+use crate::link::{Answer, Event, Session};
 use crate::output::{self, CheckResult, Judged};
+use crate::settings::{Desired, LogLevel};
 use crate::verbs;
 
-/// The methods, which are the verbs.
-const METHODS: [&str; 3] = ["check", "explain", "rules"];
+/// The methods: the verbs, and two of the module itself.
+const METHODS: [&str; 5] = ["check", "explain", "ping", "refresh", "rules"];
 
-pub(super) async fn run<S: Session>(session: Arc<S>, mut channels: Channels) {
-    loop {
-        let event = tokio::select! {
-            event = session.next() => event,
-            () = channels.stopped() => return,
-        };
+/// How many may run at a time.
+pub(super) const AT_ONCE: usize = 4;
+
+/// How long a method may take: callers wait 30 s unless they say otherwise (`iothub-limits.md` §3).
+const DEADLINE: Duration = Duration::from_secs(25);
+
+pub(super) async fn run<S: Session>(
+    session: Arc<S>,
+    log: Arc<dyn Fn(LogLevel) + Send + Sync>,
+    running: Arc<Semaphore>,
+    channels: Channels,
+) {
+    while let Some(event) = session.next().await {
         match event {
-            None => return channels.stopped().await,
-            // Settings that cannot be used leave the last good ones in force.
-            Some(Event::Desired(desired)) => {
-                if let Some(settings) = settings_of(&desired) {
-                    channels.settings.send_replace(settings);
+            Event::Desired(section) => {
+                let before = channels.desired.borrow().clone().unwrap_or_default();
+                let desired = before.then(&section);
+                for (key, problem) in &desired.refused {
+                    tracing::warn!(%key, %problem, "A desired property was refused; what was in force stays.");
                 }
+                log(desired.settings.log);
+                channels.desired.send_replace(Some(desired));
             }
-            Some(Event::Method(request, answer)) => {
-                let assessment = channels.assessment.borrow().clone();
-                answer.send(respond(&request, &channels, assessment.as_deref()));
+            Event::Method(request, answer) => {
+                let Ok(permit) = Arc::clone(&running).try_acquire_owned() else {
+                    answer.send(Response::error(429, format!("{AT_ONCE} methods are running; call again in a moment")));
+                    continue;
+                };
+                let channels = channels.clone();
+                tokio::spawn(async move {
+                    respond(request, answer, channels).await;
+                    drop(permit);
+                });
             }
         }
     }
 }
 
-fn respond(request: &Request, channels: &Channels, assessment: Option<&Assessment>) -> Response {
+/// Answers in time, whatever happens.
+async fn respond(request: Request, answer: Answer, channels: Channels) {
+    let name = request.name.clone();
+    let work = tokio::spawn(async move {
+        match request.name.as_str() {
+            "refresh" => refresh(&channels).await,
+            // Judging takes a processor for a while: not one that the session needs.
+            _ => tokio::task::spawn_blocking(move || respond_now(&request, &channels)).await.unwrap_or_else(|_| broken()),
+        }
+    });
+    let response = match timeout(DEADLINE, work).await {
+        Ok(done) => done.unwrap_or_else(|_| broken()),
+        Err(_) => Response::error(504, format!("{name} did not end within {} s", DEADLINE.as_secs())),
+    };
+    answer.send(response);
+}
+
+fn broken() -> Response {
+    Response::error(500, "internal error: the method broke, a fault of EdgeShift")
+}
+
+/// Looks at everything at once and says how it stands.
+async fn refresh(channels: &Channels) -> Response {
+    let mut assessments = channels.assessment.subscribe();
+    let before = assessments.borrow_and_update().as_ref().map(|assessment| assessment.snapshot.taken_at);
+    channels.refresh.send_modify(|count| *count += 1);
+    // The one that is under way may be older than the question.
+    let newer = |assessment: &Option<Arc<Assessment>>| {
+        assessment.as_ref().is_some_and(|assessment| Some(assessment.snapshot.taken_at) > before)
+    };
+    match assessments.wait_for(newer).await.map(|assessment| assessment.clone()) {
+        Ok(Some(assessment)) => {
+            let summary = assessment.report.summary();
+            let health = assessment.report.overall_health();
+            Response::ok(json!({ "taken_at": assessment.snapshot.taken_at.to_string(), "health": health, "summary": summary }))
+        }
+        _ => Response::error(503, "the module is ending"),
+    }
+}
+
+fn respond_now(request: &Request, channels: &Channels) -> Response {
     match request.name.as_str() {
-        "check" => match assessment {
-            Some(assessment) => with_arguments(request, |args| check(&args, channels, assessment)),
-            None => Response::error(503, "nothing was collected yet; ask again in a moment"),
-        },
+        "check" => {
+            let assessment = channels.assessment.borrow().clone();
+            match assessment {
+                Some(assessment) => with_arguments(request, |args| check(&args, channels, &assessment)),
+                None => Response::error(503, "nothing was collected yet; ask again in a moment"),
+            }
+        }
         "explain" => with_arguments(request, |args| match verbs::explain::explain(&args) {
             Ok(rules) => {
                 let page = |rule: &Rule| json!({ "rule": rule.id, "page": output::text::page(rule) });
-                Response::ok(rules.into_iter().map(page).collect())
+                Ok(rules.into_iter().map(page).collect())
             }
-            Err(error) => Response::error(404, error.to_string()),
+            Err(error) => Err(Response::error(404, error.to_string())),
         }),
-        "rules" => json_answer(&output::json::rules(verbs::rules::rules())),
+        "ping" => with_arguments(request, |_: NoArguments| {
+            let taken_at = channels.assessment.borrow().as_ref().map(|assessment| assessment.snapshot.taken_at.to_string());
+            Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "taken_at": taken_at }))
+        }),
+        "rules" => with_arguments(request, |_: NoArguments| parsed(&output::json::rules(verbs::rules::rules()))),
         other => Response::error(404, format!("there is no method `{other}`, there are {}", METHODS.join(", "))),
     }
 }
 
-fn check(args: &verbs::check::CheckArgs, channels: &Channels, assessment: &Assessment) -> Response {
-    let settings = match args.settings(&channels.settings.borrow()) {
-        Ok(settings) => settings,
-        Err(error) => return Response::error(400, error.to_string()),
-    };
+/// What a method takes that takes nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoArguments {}
+
+fn check(args: &verbs::check::CheckArgs, channels: &Channels, assessment: &Assessment) -> Result<Value, Response> {
+    let settings = args.settings(&channels.settings()).map_err(|error| Response::error(400, error.to_string()))?;
     let snapshot = assessment.snapshot.as_ref().clone();
     let report = verbs::check::check(&snapshot, &settings);
     let status = args.verdict(&report);
     let name = snapshot.manifest.known().map_or("device", |manifest| manifest.document().source().name()).to_owned();
     let judged = vec![Judged { name, snapshot, report, status }];
-    json_answer(&output::json::check(&CheckResult { judged, ..CheckResult::default() }))
+    parsed(&output::json::check(&CheckResult { judged, ..CheckResult::default() }))
 }
 
-/// Reads the payload as the verb's arguments; none at all means the defaults.
-fn with_arguments<A: DeserializeOwned>(request: &Request, answer: impl FnOnce(A) -> Response) -> Response {
-    let payload = if request.payload.is_null() { json!({}) } else { request.payload.clone() };
-    match serde_json::from_value(payload) {
-        Ok(args) => answer(args),
-        Err(error) => Response::error(400, format!("payload of {}: {error}", request.name)),
+/// Reads the payload as the verb's arguments and answers with the page that it asks for; no payload means the defaults and
+/// the first page.
+fn with_arguments<A: DeserializeOwned>(
+    request: &Request,
+    answer: impl FnOnce(A) -> Result<Value, Response>,
+) -> Response {
+    let mut payload = if request.payload.is_null() { json!({}) } else { request.payload.clone() };
+    let next = payload.as_object_mut().and_then(|payload| payload.remove("next"));
+    let args = match serde_path_to_error::deserialize(payload) {
+        Ok(args) => args,
+        Err(error) => {
+            let path = error.path().to_string();
+            let at = if path == "." { String::new() } else { format!(" at {path}") };
+            return Response::error(400, format!("payload of {}{at}: {}", request.name, error.into_inner()));
+        }
+    };
+    match answer(args) {
+        Ok(value) => Response::page(value, next.as_ref()),
+        Err(refusal) => refusal,
     }
 }
 
 /// The same JSON as the command line prints.
-fn json_answer(text: &str) -> Response {
-    match serde_json::from_str::<Value>(text) {
-        Ok(payload) => Response::ok(payload),
-        Err(error) => Response::error(500, format!("internal error: {error}")),
-    }
+fn parsed(text: &str) -> Result<Value, Response> {
+    serde_json::from_str(text).map_err(|error| Response::error(500, format!("internal error: {error}")))
 }

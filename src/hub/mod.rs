@@ -3,5 +3,6 @@
 
 pub mod message;
 pub mod method;
+pub mod mirror;
 pub mod reported;
 pub mod topic;

@@ -1,6 +1,7 @@
 //! Reported properties: what the module writes into its twin, and the patches that get it there. They obey the oldest
 //! edgeHub that can be met (`iothub-limits.md` §1.4, §1.5): small flat patches, no arrays, plain keys.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
@@ -8,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::message::{Module, second};
 use crate::evidence::{Gpu, Snapshot};
 use crate::report::Report;
+use crate::settings::Desired;
 
 /// The longest patch, in bytes of JSON: edgeHub up to 1.0.8 takes 8,192.
 pub const MAX_PATCH: usize = 8_000;
@@ -17,15 +19,37 @@ pub const MAX_DEPTH: usize = 5;
 pub const MAX_SECTION: usize = 24 * 1024;
 /// The longest text, in characters.
 const MAX_TEXT: usize = 512;
+/// The most refused settings that are listed.
+const MAX_REFUSED: usize = 10;
+
+/// What the module says about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The desired properties that are in force.
+    pub desired: Option<&'a Desired>,
+    /// How often each of its tasks died.
+    pub restarts: &'a BTreeMap<&'static str, u64>,
+    /// Entries that IoT Hub does not take.
+    pub withheld: usize,
+    /// Messages that were dropped before they could be sent.
+    pub dropped: u64,
+}
 
 /// The whole section for one report. `gpus` are those of the last summary: figures that move all the time belong into
 /// telemetry, since every change here costs a twin write. Modules that do not fit are left out, the well ones first,
 /// and counted.
-pub fn section(report: &Report, snapshot: &Snapshot, modules: &[Module], gpus: &[Gpu]) -> Value {
+pub fn section(
+    report: &Report,
+    snapshot: &Snapshot,
+    modules: &[Module],
+    gpus: &[Gpu],
+    about: &About<'_>,
+) -> Value {
     let summary = report.summary();
     let ledger = report.ledger();
     let mut section = json!({
-        "edgeshift": { "version": env!("CARGO_PKG_VERSION"), "schema": 1, "target": report.target.to_string() },
+        "edgeshift": about.edgeshift(report),
+        "settings": about.settings(),
         "health": report.overall_health().word(),
         "findings": {
             "block": summary.block, "silent": summary.silent, "warn": summary.warn, "info": summary.info,
@@ -141,6 +165,38 @@ pub fn size(value: &Value) -> usize {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(size).sum(),
         Value::Object(members) => members.iter().map(|(key, value)| key.len() + size(value)).sum(),
+    }
+}
+
+impl About<'_> {
+    fn edgeshift(&self, report: &Report) -> Value {
+        let target = report.target.to_string();
+        let mut section = json!({ "version": env!("CARGO_PKG_VERSION"), "schema": 1, "target": target });
+        let restarts: Map<_, _> = self.restarts.iter().map(|(task, times)| (key(task), (*times).into())).collect();
+        if !restarts.is_empty() {
+            section["restarts"] = restarts.into();
+        }
+        for (key, count) in [("withheld", self.withheld as u64), ("messages_dropped", self.dropped)] {
+            if count > 0 {
+                section[key] = count.into();
+            }
+        }
+        section
+    }
+
+    /// Which desired properties are in force, and which were refused: the first few, for there is no end to them.
+    fn settings(&self) -> Value {
+        let Some(desired) = self.desired else { return json!({}) };
+        let mut section = json!({});
+        if let Some(version) = desired.version {
+            section["version"] = version.into();
+        }
+        let refused = desired.refused.iter().take(MAX_REFUSED);
+        let refused: Map<_, _> = refused.map(|(name, problem)| (key(name), cut(problem).into())).collect();
+        if !refused.is_empty() {
+            section["refused"] = refused.into();
+        }
+        section
     }
 }
 

@@ -56,6 +56,6 @@ impl Source for Part {
             Question::Modules => Sight::Modules(scenario.modules(elapsed)),
             Question::Gpus => Sight::Gpus(scenario.gpus(elapsed)),
         };
-        Box::pin(std::future::ready(Ok(sight)))
+        Box::pin(std::future::ready(Ok(Some(sight))))
     }
 }
