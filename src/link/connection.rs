@@ -16,7 +16,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-use super::{Pace, SessionError, desired};
+use super::{Pace, SessionError};
+use crate::hub::desired;
 use crate::hub::topic::{Filter, FromModule};
 use crate::iotedge::{Identity, Token};
 
@@ -284,6 +285,10 @@ fn explained(error: &ConnectionError, place: &str) -> ConnectError {
         }
         ConnectionError::Tls(rumqttc::TlsError::Io(io)) if io.kind() == std::io::ErrorKind::InvalidData => {
             ConnectError::Refused(format!("{place}: {io}: the trust bundle must hold the authority of edgeHub"))
+        }
+        // The packet itself does not belong into a log.
+        ConnectionError::NotConnAck(_) => {
+            ConnectError::Closed(format!("{place}: what answered speaks no MQTT of ours"))
         }
         error => ConnectError::Closed(format!("{place}: {error}")),
     }
