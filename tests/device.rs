@@ -587,10 +587,19 @@ async fn mqtt_goes_over_websocket_too() {
     };
     options.set_credentials(username, password);
     options.set_clean_session(false);
+    options.set_max_packet_size(262_144, 262_144);
     let (client, mut events) = rumqttc::AsyncClient::builder(options).capacity(10).build();
-    let polling = tokio::spawn(async move { while events.poll().await.is_ok() {} });
+    let polling = tokio::spawn(async move {
+        loop {
+            if let Err(error) = events.poll().await {
+                panic!("{error}");
+            }
+        }
+    });
     let body = "x".repeat(100_000);
-    within(client.publish(format!("{EVENTS}%24.on=o"), body.clone(), rumqttc::PublishOptions::new(QoS::AtLeastOnce))).await.unwrap();
+    within(client.publish(format!("{EVENTS}%24.on=o"), body.clone(), rumqttc::PublishOptions::new(QoS::AtLeastOnce)))
+        .await
+        .unwrap();
     let Arrival::Telemetry { body: arrived, .. } = running.arrival().await else { panic!("no telemetry") };
     assert_eq!(arrived, body.as_bytes());
     polling.abort();

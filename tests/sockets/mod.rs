@@ -26,15 +26,15 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
 
 /// Fails where something takes too long.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), future).await.expect("it takes ten seconds and more")
 }
 
 /// A folder that goes when it is dropped, with a short path.
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("edgeshift-{}-{number}", std::process::id()));
@@ -42,7 +42,7 @@ impl Folder {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -55,49 +55,49 @@ impl Drop for Folder {
 
 /// Seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "tokens expire by the system's clock")]
-pub fn seconds() -> u64 {
+pub(crate) fn seconds() -> u64 {
     jiff::Timestamp::now().as_second().try_into().unwrap()
 }
 
 /// The moment `after` seconds from now.
-pub fn expiry(after: i64) -> u64 {
+pub(crate) fn expiry(after: i64) -> u64 {
     seconds().saturating_add_signed(after)
 }
 
 /// The key in a connection string.
-pub fn key(connection_string: &str) -> String {
+pub(crate) fn key(connection_string: &str) -> String {
     connection_string.split(';').find_map(|pair| pair.strip_prefix("SharedAccessKey=")).unwrap().to_owned()
 }
 
 /// HMAC-SHA256 as base64.
-pub fn digest(key: &str, data: &[u8]) -> String {
+pub(crate) fn digest(key: &str, data: &[u8]) -> String {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &BASE64_STANDARD.decode(key).unwrap());
     BASE64_STANDARD.encode(ring::hmac::sign(&key, data))
 }
 
 /// A SAS token.
-pub fn sign(key: &str, resource: &str, expiry: u64) -> String {
+pub(crate) fn sign(key: &str, resource: &str, expiry: u64) -> String {
     let resource = utf8_percent_encode(resource, ENCODED).to_string();
     let signature = digest(key, format!("{resource}\n{expiry}").as_bytes());
     format!("SharedAccessSignature sr={resource}&sig={}&se={expiry}", utf8_percent_encode(&signature, ENCODED))
 }
 
-pub fn module_token(device: &EmbeddedDevice, module: &str, expiry: u64) -> String {
+pub(crate) fn module_token(device: &EmbeddedDevice, module: &str, expiry: u64) -> String {
     let resource = format!("embedded.azure-devices.net/devices/edge/modules/{module}");
     sign(&key(&device.connection_string(module).unwrap()), &resource, expiry)
 }
 
-pub fn service_token(connection_string: &str, policy: &str, expiry: u64) -> String {
+pub(crate) fn service_token(connection_string: &str, policy: &str, expiry: u64) -> String {
     let host = connection_string.split(';').find_map(|pair| pair.strip_prefix("HostName=")).unwrap();
     format!("{}&skn={policy}", sign(&key(connection_string), host, expiry))
 }
 
 /// CONNECT of a module of the device.
-pub fn connect(device: &EmbeddedDevice, module: &str) -> Connect {
+pub(crate) fn connect(device: &EmbeddedDevice, module: &str) -> Connect {
     connect_until(device, module, expiry(60))
 }
 
-pub fn connect_until(device: &EmbeddedDevice, module: &str, expiry: u64) -> Connect {
+pub(crate) fn connect_until(device: &EmbeddedDevice, module: &str, expiry: u64) -> Connect {
     let mut connect = Connect::new(format!("edge/{module}"));
     (connect.clean_session, connect.keep_alive) = (false, 60);
     let user = format!("embedded.azure-devices.net/edge/{module}/?api-version=2021-04-12");
@@ -106,7 +106,7 @@ pub fn connect_until(device: &EmbeddedDevice, module: &str, expiry: u64) -> Conn
 }
 
 /// TLS that trusts the device's CA and nothing else.
-pub fn client_tls(device: &EmbeddedDevice) -> ClientConfig {
+pub(crate) fn client_tls(device: &EmbeddedDevice) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(device.ca_file()).unwrap()).unwrap();
     ClientConfig::builder_with_provider(tokio_rustls::rustls::crypto::ring::default_provider().into())
@@ -123,24 +123,24 @@ async fn tls(device: &EmbeddedDevice, port: u16) -> TlsStream<TcpStream> {
 }
 
 /// An MQTT client that does what it is told and no more.
-pub struct Client {
+pub(crate) struct Client {
     stream: TlsStream<TcpStream>,
     buffer: BytesMut,
     packet_id: u16,
 }
 
 impl Client {
-    pub async fn open(device: &EmbeddedDevice) -> Self {
+    pub(crate) async fn open(device: &EmbeddedDevice) -> Self {
         Self { stream: tls(device, device.mqtt_port()).await, buffer: BytesMut::new(), packet_id: 0 }
     }
 
-    pub async fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         // The server may have closed meanwhile; what it says of that is the test's business.
         let _ = within(self.stream.write_all(bytes)).await;
         let _ = within(self.stream.flush()).await;
     }
 
-    pub async fn send(&mut self, packet: Packet) {
+    pub(crate) async fn send(&mut self, packet: Packet) {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, usize::MAX).unwrap();
         self.raw(&bytes).await;
@@ -161,16 +161,16 @@ impl Client {
         }
     }
 
-    pub async fn next(&mut self) -> Packet {
+    pub(crate) async fn next(&mut self) -> Packet {
         self.read().await.expect("the server closed the connection")
     }
 
     /// The server closes; what it says before does not matter.
-    pub async fn ends(&mut self) {
+    pub(crate) async fn ends(&mut self) {
         while self.read().await.is_some() {}
     }
 
-    pub async fn subscribe(&mut self, filters: &[&str], qos: QoS) -> Vec<SubscribeReasonCode> {
+    pub(crate) async fn subscribe(&mut self, filters: &[&str], qos: QoS) -> Vec<SubscribeReasonCode> {
         self.packet_id += 1;
         let mut subscribe =
             Subscribe::new_many(filters.iter().map(|filter| SubscribeFilter::new((*filter).to_owned(), qos)));
@@ -181,7 +181,7 @@ impl Client {
         answer.return_codes
     }
 
-    pub async fn publish(&mut self, topic: &str, qos: QoS, body: &str) {
+    pub(crate) async fn publish(&mut self, topic: &str, qos: QoS, body: &str) {
         let mut publish = Publish::new(topic, qos, body);
         if qos != QoS::AtMostOnce {
             self.packet_id += 1;
@@ -190,7 +190,7 @@ impl Client {
         self.send(Packet::Publish(publish)).await;
     }
 
-    pub async fn next_publish(&mut self) -> Publish {
+    pub(crate) async fn next_publish(&mut self) -> Publish {
         match self.next().await {
             Packet::Publish(publish) => publish,
             other => panic!("{other:?}"),
@@ -198,7 +198,7 @@ impl Client {
     }
 
     /// A message at QoS 1, acknowledged: its topic and body.
-    pub async fn message(&mut self) -> (String, Value) {
+    pub(crate) async fn message(&mut self) -> (String, Value) {
         let publish = self.next_publish().await;
         self.send(Packet::PubAck(rumqttc::PubAck::new(publish.pkid))).await;
         let body = serde_json::from_slice(&publish.payload).unwrap_or_default();
@@ -206,14 +206,14 @@ impl Client {
     }
 
     /// The same, as a packet.
-    pub async fn answer(&mut self) -> Packet {
+    pub(crate) async fn answer(&mut self) -> Packet {
         let publish = self.next_publish().await;
         self.send(Packet::PubAck(rumqttc::PubAck::new(publish.pkid))).await;
         Packet::Publish(publish)
     }
 
     /// Patches the reported properties at QoS 0; the status.
-    pub async fn report(&mut self, patch: &Value) -> u16 {
+    pub(crate) async fn report(&mut self, patch: &Value) -> u16 {
         self.publish("$iothub/twin/PATCH/properties/reported/?$rid=r", QoS::AtMostOnce, &patch.to_string()).await;
         let (topic, _) = self.message().await;
         let status = topic.strip_prefix("$iothub/twin/res/").and_then(|rest| rest.strip_suffix("/?$rid=r"));
@@ -221,7 +221,7 @@ impl Client {
     }
 
     /// Gets the twin at QoS 0.
-    pub async fn twin(&mut self) -> Value {
+    pub(crate) async fn twin(&mut self) -> Value {
         self.publish("$iothub/twin/GET/?$rid=g", QoS::AtMostOnce, "").await;
         let (topic, twin) = self.message().await;
         assert_eq!(topic, "$iothub/twin/res/200/?$rid=g");
@@ -230,19 +230,19 @@ impl Client {
 }
 
 /// One HTTP connection.
-pub struct Http(SendRequest<Full<Bytes>>);
+pub(crate) struct Http(SendRequest<Full<Bytes>>);
 
 /// What a server answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: hyper::HeaderMap,
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Http {
     /// To a workload API, by its URI.
-    pub async fn workload(uri: &str) -> Self {
+    pub(crate) async fn workload(uri: &str) -> Self {
         match uri.strip_prefix("unix://") {
             Some(path) => Self::over(UnixStream::connect(path).await.unwrap()).await,
             None => Self::over(TcpStream::connect(uri.strip_prefix("http://").unwrap()).await.unwrap()).await,
@@ -250,7 +250,7 @@ impl Http {
     }
 
     /// To the service endpoints of a device.
-    pub async fn service(device: &EmbeddedDevice) -> Self {
+    pub(crate) async fn service(device: &EmbeddedDevice) -> Self {
         Self::over(tls(device, device.https_port()).await).await
     }
 
@@ -260,7 +260,7 @@ impl Http {
         Self(sender)
     }
 
-    pub async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -274,18 +274,18 @@ impl Http {
     }
 
     /// As a service with this connection string.
-    pub async fn post(&mut self, path: &str, service: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, service: &str, body: &Value) -> Answer {
         let token = service_token(service, "service", expiry(60));
         self.ask("POST", path, &[("authorization", &token)], &body.to_string()).await
     }
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.text))
     }
 }
