@@ -27,6 +27,8 @@ pub mod engine;
 pub mod evidence;
 pub mod finding;
 pub mod hub;
+#[cfg(feature = "agent")]
+pub mod iotedge;
 pub mod kube_model;
 #[cfg(feature = "agent")]
 pub mod link;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::topic::Properties;
 use crate::evidence::{Gpu, Snapshot};
 use crate::finding::Severity;
 use crate::manifest::Form;
@@ -36,6 +37,21 @@ impl Message {
     fn new(output: &'static str, number: u64, created: Timestamp, body: Value) -> Self {
         let id = format!("{output}-{}-{number}", created.as_millisecond());
         Self { output, id, created, body }
+    }
+
+    /// What goes with the body: output, id, content type and encoding, creation time, and the schema that the body names.
+    pub fn properties(&self) -> Properties {
+        let created = second(self.created);
+        let schema = self.body["schema"].as_str();
+        let properties = [
+            (Properties::OUTPUT, Some(self.output)),
+            (Properties::MESSAGE_ID, Some(self.id.as_str())),
+            (Properties::CONTENT_TYPE, Some(Self::CONTENT_TYPE)),
+            (Properties::CONTENT_ENCODING, Some(Self::CONTENT_ENCODING)),
+            (Properties::CREATED, Some(created.as_str())),
+            (Properties::SCHEMA, schema),
+        ];
+        properties.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 

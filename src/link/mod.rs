@@ -1,6 +1,16 @@
 //! The session with edgeHub, as the agent needs it: a twin, telemetry, direct methods. Who implements it owns the
 //! connection.
 
+mod connection;
+mod desired;
+mod mqtt;
+mod pace;
+
+pub use connection::Endpoint;
+pub use desired::twin;
+pub use mqtt::Mqtt;
+pub use pace::Pace;
+
 use serde_json::Value;
 use thiserror::Error;
 
