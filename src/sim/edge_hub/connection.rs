@@ -99,6 +99,7 @@ impl EdgeHub {
         let _ = outgoing.send(Packet::ConnAck(connack));
         module.session.get_or_insert_default();
         module.client = Some(Client { number, expiry, outgoing: outgoing.clone(), packet_id: 0, _leave: leave });
+        module.admissions += 1;
         module.start_again(&self.names.device, &id);
         drop(state);
         self.changed.send_replace(());

@@ -94,6 +94,8 @@ struct Module {
     /// Subscriptions outlive the connection; `None` is no session.
     session: Option<Vec<Subscription>>,
     client: Option<Client>,
+    /// How often it was let in.
+    admissions: u64,
     inputs: VecDeque<Input>,
     /// Calls that wait for the module's answer, by their rid in lower case.
     calls: BTreeMap<String, oneshot::Sender<Answered>>,
@@ -141,6 +143,7 @@ impl EdgeHub {
             pending: None,
             session: None,
             client: None,
+            admissions: 0,
             inputs: VecDeque::new(),
             calls: BTreeMap::new(),
         };
@@ -191,6 +194,11 @@ impl EdgeHub {
     /// Whether a module is connected.
     pub fn is_connected(&self, module: &str) -> bool {
         self.state().modules.get(module).is_some_and(|module| module.client.is_some())
+    }
+
+    /// How often a module was let in so far.
+    pub fn admissions(&self, module: &str) -> u64 {
+        self.state().modules.get(module).map_or(0, |module| module.admissions)
     }
 
     /// Closes those whose token has expired.
