@@ -8,11 +8,14 @@ mod sockets;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use edgeshift::hub::method::Response;
 use edgeshift::hub::topic::Properties;
+use edgeshift::iotedge::Identity;
+use edgeshift::link::{Endpoint, Event, Mqtt, Pace, Session, SessionError};
 use edgeshift::sim::{Arrival, Behaviour, EmbeddedConfig, EmbeddedDevice, Release};
 use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubscribeReasonCode};
 use serde_json::{Value, json};
-use sockets::{Client, Folder, Http, connect, expiry, seconds, sign, within};
+use sockets::{Client, Folder, Http, connect, expiry, seconds, sign, until, within};
 use tokio::sync::mpsc;
 
 const REPORT: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
@@ -56,17 +59,12 @@ impl Running {
 
     /// Waits until IoT Hub's reported properties of the module are these.
     async fn reported(&self, expected: &Value) {
-        let is_so = async {
-            loop {
-                let mut reported = self.device.iot_hub().twin("us").unwrap()["reported"].take();
-                reported.as_object_mut().unwrap().remove("$version");
-                if reported == *expected {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        within(is_so).await;
+        until(|| {
+            let mut reported = self.device.iot_hub().twin("us").unwrap()["reported"].take();
+            reported.as_object_mut().unwrap().remove("$version");
+            reported == *expected
+        })
+        .await;
     }
 }
 
@@ -627,4 +625,80 @@ async fn a_device_says_what_is_in_its_way() {
     let error = EmbeddedDevice::start(long).await.unwrap_err().to_string();
     assert!(error.contains("us.sock") && error.contains("short path"), "{error}");
     assert!(!format!("{:?}", running.device).contains(&sockets::key(&running.device.connection_string("us").unwrap())));
+}
+
+/// Our own session with the device, as it comes from the environment.
+fn session(running: &Running, environment: &BTreeMap<&'static str, String>, mqtt: u16) -> Mqtt {
+    let identity = Identity::from_variables(|name| environment.get(name).cloned()).unwrap();
+    let endpoint = Endpoint { mqtt, web_socket: running.device.https_port(), ..Endpoint::of(&identity) };
+    let pause = Duration::from_millis(10);
+    let pace = Pace { pause: (pause, pause), token: Duration::from_secs(3), ..Pace::default() };
+    let credentials = identity.credentials();
+    Mqtt::start(identity, endpoint, credentials, pace)
+}
+
+#[tokio::test]
+async fn our_own_session_lives_on_the_device() {
+    let mut running = start(|_| {}).await;
+    let environment = running.device.environment("us").unwrap();
+    let session = session(&running, &environment, running.device.mqtt_port());
+    let twin = within(session.twin()).await.unwrap();
+    assert_eq!(twin, json!({ "desired": { "interval": 5, "$version": 1 }, "reported": { "$version": 1 } }));
+    assert!(matches!(within(session.next()).await, Some(Event::Desired(desired)) if desired["interval"] == 5));
+
+    within(session.report(json!({ "a": 1 }))).await.unwrap();
+    assert!(matches!(running.arrival().await, Arrival::Reported { patch, .. } if patch == json!({ "a": 1 })));
+    let refused = within(session.report(json!({ "a.b": 1 }))).await;
+    assert!(matches!(refused, Err(SessionError::Refused { status: 400, .. })), "{refused:?}");
+
+    // edgeHub closes the connection, forgets the session, and misses a change: all is as before afterwards.
+    for lose in [false, true] {
+        let edge_hub = running.device.edge_hub();
+        let before = edge_hub.admissions("us");
+        edge_hub.set_upstream(false);
+        let version = running.device.iot_hub().desire("us", &json!({ "lost": lose })).unwrap();
+        if lose {
+            edge_hub.lose_sessions()
+        } else {
+            assert!(edge_hub.disconnect("us"))
+        }
+        edge_hub.set_upstream(true);
+        let Some(Event::Desired(desired)) = within(session.next()).await else { panic!("no desired properties") };
+        assert_eq!((&desired["lost"], &desired["$version"]), (&json!(lose), &json!(version)));
+        assert_eq!(running.device.edge_hub().admissions("us"), before + 1);
+    }
+
+    let service = running.device.service_connection_string();
+    let body = json!({ "methodName": "Get State", "payload": { "x": 1 } });
+    let path = "/twins/edge/modules/us/methods?api-version=2021-04-12";
+    let module = async {
+        let Some(Event::Method(request, answer)) = within(session.next()).await else { panic!("no method") };
+        assert_eq!((request.name.as_str(), &request.payload), ("Get State", &json!({ "x": 1 })));
+        answer.send(Response::ok(json!({ "fine": true })));
+    };
+    let mut http = Http::service(&running.device).await;
+    let (answer, ()) = tokio::join!(http.post(path, &service, &body), module);
+    assert_eq!(answer.json(), json!({ "status": 200, "payload": { "fine": true } }));
+
+    // A token lives three seconds here: it is renewed before edgeHub looks.
+    let before = running.device.edge_hub().admissions("us");
+    until(|| running.device.edge_hub().admissions("us") > before).await;
+    within(session.report(json!({ "b": 1 }))).await.unwrap();
+    within(session.close()).await;
+    assert!(within(session.next()).await.is_none());
+    until(|| !running.device.edge_hub().is_connected("us")).await;
+}
+
+#[tokio::test]
+async fn our_own_session_takes_the_websocket_where_mqtt_is_closed_and_a_connection_string_for_an_environment() {
+    let running = start(|_| {}).await;
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let environment = BTreeMap::from([
+        ("EdgeHubConnectionString", running.device.connection_string("us").unwrap()),
+        ("EdgeModuleCACertificateFile", running.device.ca_file().to_str().unwrap().to_owned()),
+    ]);
+    let session = session(&running, &environment, nobody);
+    within(session.report(json!({ "a": "x".repeat(4_000) }))).await.unwrap();
+    running.reported(&json!({ "a": "x".repeat(4_000) })).await;
+    within(session.close()).await;
 }

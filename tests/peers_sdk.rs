@@ -18,7 +18,7 @@ use edgeshift::hub::topic::Properties;
 use edgeshift::sim::{Arrival, Behaviour, EmbeddedConfig, EmbeddedDevice, Key};
 use rumqttc::{ConnAck, ConnectReturnCode, Packet};
 use serde_json::{Value, json};
-use sockets::{Client, Folder, Http};
+use sockets::{Client, Folder, Http, until};
 use tokio::sync::{Mutex, mpsc};
 
 /// The Python clients have their ports built in: one device at a time.
@@ -168,7 +168,7 @@ async fn peer_link_microsofts_module_client_believes_the_device() {
     let called = module.line().await;
     assert_eq!(called, json!({ "called": { "status": 200, "payload": { "echo": { "n": 1 } } } }));
     assert_eq!(module.ask("quit").await, json!({ "ended": true }));
-    assert!(!device.edge_hub().is_connected("us"));
+    until(|| !device.edge_hub().is_connected("us")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,12 +181,7 @@ async fn peer_link_microsofts_module_client_renews_its_token_over_websockets() {
     let mut module = Module::start(&device, "us", &["125", "websockets"]).await;
     assert_eq!(module.ask("handle").await, json!({ "handles": true }));
     let before = device.edge_hub().admissions("us");
-    let renewed = async {
-        while device.edge_hub().admissions("us") == before || !device.edge_hub().is_connected("us") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), renewed).await.expect("the token is renewed");
+    until(|| device.edge_hub().admissions("us") > before && device.edge_hub().is_connected("us")).await;
     // It does not subscribe again, and relies on its session.
     device.iot_hub().desire("us", &json!({ "interval": 8 })).unwrap();
     assert_eq!(module.line().await, json!({ "desired": { "interval": 8, "$version": 2 } }));

@@ -285,7 +285,8 @@ async fn serve_websockets(edge_hub: Arc<EdgeHub>, mut upgraded: mpsc::UnboundedR
         tokio::select! {
             stream = upgraded.recv() => match stream {
                 Some(stream) => {
-                    connections.spawn(Arc::clone(&edge_hub).serve(stream));
+                    let edge_hub = Arc::clone(&edge_hub);
+                    connections.spawn(async move { edge_hub.serve(stream).await });
                 }
                 None => return,
             },

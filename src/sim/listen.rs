@@ -31,7 +31,11 @@ where
             (stream, _) = listener.accept() => {
                 connections.spawn(serve(stream));
             }
-            Some(_) = connections.join_next() => {}
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "A connection's task died, which is a fault of ours.");
+                }
+            }
         }
     }
 }

@@ -30,6 +30,16 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), future).await.expect("it takes ten seconds and more")
 }
 
+/// Waits for what comes by itself.
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(waiting).await;
+}
+
 /// A folder that goes when it is dropped, with a short path.
 pub(crate) struct Folder(PathBuf);
 

@@ -1,7 +1,6 @@
 //! One client's connection, from CONNECT to its end. Packets are processed one after another, and PUBACK comes after
 //! processing (`iotedge-protocol.md` §B3).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{
@@ -29,8 +28,8 @@ enum Next {
 }
 
 impl EdgeHub {
-    /// Serves one client on a stream until either ends it.
-    pub(in crate::sim) async fn serve(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite) {
+    /// Serves one client on any stream, as on its ports, until either ends it.
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite) {
         let (read, write) = tokio::io::split(stream);
         tokio::pin!(read, write);
         let (outgoing, queue) = mpsc::unbounded_channel();
