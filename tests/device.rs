@@ -13,9 +13,11 @@ use edgeshift::hub::topic::Properties;
 use edgeshift::iotedge::Identity;
 use edgeshift::link::{Endpoint, Event, Mqtt, Pace, Session, SessionError};
 use edgeshift::sim::{Arrival, Behaviour, EmbeddedConfig, EmbeddedDevice, Release};
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubscribeReasonCode};
 use serde_json::{Value, json};
 use sockets::{Client, Folder, Http, connect, expiry, seconds, sign, until, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 const REPORT: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
@@ -701,4 +703,58 @@ async fn our_own_session_takes_the_websocket_where_mqtt_is_closed_and_a_connecti
     within(session.report(json!({ "a": "x".repeat(4_000) }))).await.unwrap();
     running.reported(&json!({ "a": "x".repeat(4_000) })).await;
     within(session.close()).await;
+}
+
+#[test]
+fn whatever_a_client_sends_edge_hub_stays() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let running = runtime.block_on(start(|_| {}));
+    let prefixes = ["", "$iothub/", GET, REPORT, "$iothub/methods/res/", EVENTS, "devices/edge/modules/"];
+    let topic = (proptest::sample::select(prefixes.to_vec()), "[^+#\0]{0,40}")
+        .prop_map(|(prefix, rest)| prefix.to_owned() + &rest);
+    let payload = prop_oneof![
+        any::<Vec<u8>>(),
+        r#"\{"[a-z.$]{0,9}":(\[null\]|1e999|-?[0-9]{1,20}|\{\}|"\PC{0,9}")\}"#.prop_map(String::into_bytes),
+    ];
+    let publish = (topic, payload, 0..3_u8).prop_map(|(topic, payload, qos)| {
+        let mut publish = Publish::new(topic, rumqttc::qos(qos).unwrap(), payload);
+        publish.pkid = u16::from(qos > 0);
+        Packet::Publish(publish)
+    });
+    let filter =
+        prop_oneof!["\\PC{0,20}", Just("$iothub/twin/res/#".to_owned()), Just("devices/edge/modules/us/#".to_owned())];
+    let subscribe = (filter, 0..3_u8).prop_map(|(filter, qos)| {
+        let mut subscribe = rumqttc::Subscribe::new(filter, rumqttc::qos(qos).unwrap());
+        subscribe.pkid = 1;
+        Packet::Subscribe(subscribe)
+    });
+    let packet = prop_oneof![publish, subscribe, any::<u16>().prop_map(|id| Packet::PubAck(PubAck::new(id)))];
+    let cases = (proptest::collection::vec(packet, 0..8), any::<Vec<u8>>(), any::<bool>());
+    let config = proptest::test_runner::Config { cases: 300, failure_persistence: None, ..Default::default() };
+    let sent = proptest::test_runner::TestRunner::new(config).run(&cases, |(packets, rest, is_let_in)| {
+        let mut bytes = bytes::BytesMut::new();
+        if is_let_in {
+            Packet::Connect(connect(&running.device, "us")).write(&mut bytes, usize::MAX).unwrap();
+        }
+        for packet in packets {
+            // What the codec does not write, `rest` may say.
+            let _ = packet.write(&mut bytes, usize::MAX);
+        }
+        bytes.extend_from_slice(&rest);
+        let before = running.device.edge_hub().admissions("us");
+        runtime.block_on(async {
+            let (mut near, far) = tokio::io::duplex(1 << 20);
+            let client = async {
+                near.write_all(&bytes).await.unwrap();
+                near.shutdown().await.unwrap();
+                let mut answers = Vec::new();
+                near.read_to_end(&mut answers).await.unwrap();
+            };
+            within(async { tokio::join!(running.device.edge_hub().serve(far), client) }).await;
+        });
+        assert_eq!(running.device.edge_hub().admissions("us"), before + u64::from(is_let_in));
+        assert!(!running.device.edge_hub().is_connected("us"));
+        Ok(())
+    });
+    sent.unwrap();
 }
