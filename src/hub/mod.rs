@@ -1,6 +1,6 @@
-//! IoT Hub's wire forms as pure codecs: reported properties under their budget, telemetry messages, direct methods,
-//! topics.
+//! IoT Hub's wire forms as pure codecs: desired and reported properties, telemetry messages, direct methods, topics.
 
+pub mod desired;
 pub mod message;
 pub mod method;
 pub mod reported;

@@ -182,7 +182,7 @@ fn plain(variable: &'static str, part: &str, id: &str) -> Result<(), IdentityErr
 mod tests {
     use super::*;
 
-    const KEY: &str = "O+H9VTcdJP0TQkl7bh4nVG0OJNrEataMpuWB54D0VEc=";
+    const KEY: &str = "YSBrZXkgb2Ygbm9ib2R5LCBnb29kIGZvciBhIHRlc3Q=";
 
     fn edge() -> BTreeMap<&'static str, String> {
         [
@@ -285,6 +285,6 @@ mod tests {
             assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
         }
         let shown = format!("{:?}", identity(&developer(&format!("SharedAccessKey={KEY}"))).unwrap());
-        assert!(!shown.contains("VEc="), "{shown}");
+        assert!(!shown.contains("Rlc3Q="), "{shown}");
     }
 }

@@ -16,7 +16,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-use super::{Pace, SessionError, desired};
+use super::{Pace, SessionError};
+use crate::hub::desired;
 use crate::hub::topic::{Filter, FromModule};
 use crate::iotedge::{Identity, Token};
 

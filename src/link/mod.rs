@@ -2,12 +2,10 @@
 //! connection.
 
 mod connection;
-mod desired;
 mod mqtt;
 mod pace;
 
 pub use connection::Endpoint;
-pub use desired::twin;
 pub use mqtt::Mqtt;
 pub use pace::Pace;
 

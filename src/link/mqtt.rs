@@ -13,9 +13,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{Answered, ConnectError, Connection, Endpoint, Route, next};
-use super::desired::{Desired, Step};
 use super::pace::{Pace, chance};
 use super::{Answer, Event, Session, SessionError};
+use crate::hub::desired::{Desired, Step};
 use crate::hub::message::Message;
 use crate::hub::method::{Request, Response};
 use crate::hub::topic::{FromModule, ToModule};

@@ -7,17 +7,17 @@ use jiff::Timestamp;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// A key of nobody.
-pub const KEY: &str = "O+H9VTcdJP0TQkl7bh4nVG0OJNrEataMpuWB54D0VEc=";
+pub(crate) const KEY: &str = "YSBrZXkgb2Ygbm9ib2R5LCBnb29kIGZvciBhIHRlc3Q=";
 
 /// An authority, its certificate, and what it issued for `localhost`.
-pub struct Authority {
-    pub pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     /// Certificate and key of the server, as PEM.
-    pub server: (String, String),
+    pub(crate) server: (String, String),
 }
 
 impl Authority {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -31,7 +31,7 @@ impl Authority {
 }
 
 /// The identity of module `edge01/shift` behind the gateway `localhost`.
-pub fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     let text = format!(
         "HostName=h.azure-devices.net;GatewayHostName=localhost;DeviceId=edge01;ModuleId=shift;SharedAccessKey={KEY}"
     );
@@ -44,15 +44,15 @@ pub fn identity() -> Identity {
 }
 
 /// Signs with [`KEY`] and trusts what a test puts in, one bundle after the other; the last one stays.
-pub struct TestCredentials {
+pub(crate) struct TestCredentials {
     own: KeyCredentials,
     bundles: std::sync::Mutex<Vec<String>>,
     /// When each token that was signed expires, in the order of signing.
-    pub signed: std::sync::Mutex<Vec<Timestamp>>,
+    pub(crate) signed: std::sync::Mutex<Vec<Timestamp>>,
 }
 
 impl TestCredentials {
-    pub fn new<const N: usize>(bundles: [&str; N]) -> Arc<Self> {
+    pub(crate) fn new<const N: usize>(bundles: [&str; N]) -> Arc<Self> {
         let identity = identity();
         let edgeshift::iotedge::Proof::Key(key, file) = identity.proof else { unreachable!() };
         let mut bundles = bundles.map(str::to_owned).to_vec();

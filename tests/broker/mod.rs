@@ -21,28 +21,28 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use crate::authority::Authority;
 
 /// Longer than anything takes.
-pub const LONG: Duration = Duration::from_secs(10);
+pub(crate) const LONG: Duration = Duration::from_secs(10);
 
-pub struct Broker {
-    pub port: u16,
+pub(crate) struct Broker {
+    pub(crate) port: u16,
     connections: mpsc::Receiver<DuplexStream>,
 }
 
 /// One connection, after TLS.
-pub struct Peer {
+pub(crate) struct Peer {
     stream: DuplexStream,
     buffer: BytesMut,
 }
 
 /// What a broker speaks on its port.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
+pub(crate) enum Speaks {
     Mqtt,
     WebSocket,
 }
 
 impl Broker {
-    pub async fn start(authority: &Authority, speaks: Speaks) -> Self {
+    pub(crate) async fn start(authority: &Authority, speaks: Speaks) -> Self {
         let chain = vec![CertificateDer::from_pem_slice(authority.server.0.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(authority.server.1.as_bytes()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -64,13 +64,13 @@ impl Broker {
     }
 
     /// The next connection, before its CONNECT is read.
-    pub async fn connection(&mut self) -> Peer {
+    pub(crate) async fn connection(&mut self) -> Peer {
         let stream = timeout(LONG, self.connections.recv()).await.expect("somebody connects").unwrap();
         Peer { stream, buffer: BytesMut::new() }
     }
 
     /// The next connection, accepted.
-    pub async fn accepted(&mut self) -> (Peer, Connect) {
+    pub(crate) async fn accepted(&mut self) -> (Peer, Connect) {
         let mut peer = self.connection().await;
         let connect = peer.connect().await;
         peer.answer(ConnectReturnCode::Success, true).await;
@@ -78,7 +78,7 @@ impl Broker {
     }
 
     /// The next connection, accepted and subscribed, which asks for the twin.
-    pub async fn subscribed(&mut self) -> Peer {
+    pub(crate) async fn subscribed(&mut self) -> Peer {
         let (mut peer, _) = self.accepted().await;
         assert_eq!(peer.subscribe().await.len(), 3);
         peer
@@ -87,7 +87,7 @@ impl Broker {
 
 impl Peer {
     /// The next packet; `None` once the other side has closed. Signs of life are answered.
-    pub async fn next(&mut self) -> Option<Packet> {
+    pub(crate) async fn next(&mut self) -> Option<Packet> {
         loop {
             match Packet::read(&mut self.buffer, 300_000) {
                 Ok(Packet::PingReq) => self.send(Packet::PingResp).await,
@@ -102,30 +102,30 @@ impl Peer {
         }
     }
 
-    pub async fn send(&mut self, packet: Packet) {
+    pub(crate) async fn send(&mut self, packet: Packet) {
         let mut buffer = BytesMut::new();
         packet.write(&mut buffer, 300_000).unwrap();
         self.stream.write_all(&buffer).await.unwrap();
     }
 
     /// Sends what is no MQTT.
-    pub async fn garble(&mut self) {
+    pub(crate) async fn garble(&mut self) {
         self.stream.write_all(&[0xFF; 64]).await.unwrap();
     }
 
-    pub async fn connect(&mut self) -> Connect {
+    pub(crate) async fn connect(&mut self) -> Connect {
         match self.next().await {
             Some(Packet::Connect(connect)) => connect,
             other => panic!("no CONNECT: {other:?}"),
         }
     }
 
-    pub async fn answer(&mut self, code: ConnectReturnCode, session_present: bool) {
+    pub(crate) async fn answer(&mut self, code: ConnectReturnCode, session_present: bool) {
         self.send(Packet::ConnAck(ConnAck { code, session_present })).await;
     }
 
     /// Grants a SUBSCRIBE and says what was wanted.
-    pub async fn subscribe(&mut self) -> Vec<(String, QoS)> {
+    pub(crate) async fn subscribe(&mut self) -> Vec<(String, QoS)> {
         let Some(Packet::Subscribe(subscribe)) = self.next().await else { panic!("no SUBSCRIBE") };
         let codes = subscribe.filters.iter().map(|filter| SubscribeReasonCode::Success(filter.qos)).collect();
         self.send(Packet::SubAck(SubAck::new(subscribe.pkid, codes))).await;
@@ -133,7 +133,7 @@ impl Peer {
     }
 
     /// The next PUBLISH whose topic starts with `topic`, acknowledged or not; PUBACKs are passed over.
-    pub async fn publish(&mut self, topic: &str, acknowledge: bool) -> Publish {
+    pub(crate) async fn publish(&mut self, topic: &str, acknowledge: bool) -> Publish {
         loop {
             match self.next().await {
                 Some(Packet::Publish(publish)) => {
@@ -151,7 +151,7 @@ impl Peer {
     }
 
     /// Publishes with QoS 1.
-    pub async fn tell(&mut self, topic: impl Into<String>, payload: impl Into<String>) {
+    pub(crate) async fn tell(&mut self, topic: impl Into<String>, payload: impl Into<String>) {
         let payload: String = payload.into();
         let mut publish = Publish::new(topic, QoS::AtLeastOnce, payload);
         publish.pkid = 77;
@@ -159,7 +159,7 @@ impl Peer {
     }
 
     /// Answers the next request for the twin, before its PUBACK.
-    pub async fn twin(&mut self, body: &str) {
+    pub(crate) async fn twin(&mut self, body: &str) {
         let get = self.publish("$iothub/twin/GET/?$rid=", false).await;
         self.tell(format!("$iothub/twin/res/200/?$rid={}", rid(&get)), body).await;
         self.send(Packet::PubAck(PubAck::new(get.pkid))).await;
@@ -167,7 +167,7 @@ impl Peer {
 }
 
 /// The request id at the end of a topic.
-pub fn rid(publish: &Publish) -> String {
+pub(crate) fn rid(publish: &Publish) -> String {
     let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
     topic.split_once("$rid=").unwrap().1.to_owned()
 }

@@ -1,20 +1,20 @@
 //! The desired properties as far as they are known: what a whole twin and what patches make of them
-//! (`iotedge-protocol.md` §B5). No connection in here.
+//! (`iotedge-protocol.md` §B5).
 
 use serde_json::Value;
 
-use crate::hub::reported::merge;
+use super::reported::merge;
 
 /// The desired section, and whether an older one was just seen.
 #[derive(Debug, Default)]
-pub(super) struct Desired {
+pub struct Desired {
     section: Option<Value>,
     doubted: bool,
 }
 
 /// What has to be done next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
+pub enum Step {
     /// Nothing is new.
     Nothing,
     /// The section is this now.
@@ -25,7 +25,7 @@ pub(super) enum Step {
 
 impl Desired {
     /// A whole twin was read, in the shape of [`twin`].
-    pub(super) fn read(&mut self, twin: &Value) -> Step {
+    pub fn read(&mut self, twin: &Value) -> Step {
         let section = &twin["desired"];
         let (known, read) = (self.section.as_ref().and_then(version), version(section));
         // Either the answer was overtaken by a patch, or the twin was made anew: the second answer tells.
@@ -42,7 +42,7 @@ impl Desired {
     }
 
     /// A patch came, whose topic gave a version or did not. Only the very next one is applied.
-    pub(super) fn patch(&mut self, topic: Option<u64>, patch: &Value) -> Step {
+    pub fn patch(&mut self, topic: Option<u64>, patch: &Value) -> Step {
         let Some(section) = &mut self.section else { return Step::Ask };
         let (known, patched) = (version(section), version(patch).or(topic));
         if patched.is_some() && patched == known {
