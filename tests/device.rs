@@ -85,7 +85,7 @@ async fn the_workload_api_answers_as_aziot_edged_does() {
     let sibling = "/modules/sibling/genid/1/sign?api-version=2022-08-03";
     let old = "/modules/us/genid/other/sign?api-version=2018-06-28";
     let data = r#"{"keyId":"primary","algo":"HMACSHA256","data":"aGk="}"#;
-    let cases: [(&str, &str, Option<&str>, &str, u16, &str); 12] = [
+    let cases = [
         ("POST", sign, None, data, 200, "digest"),
         ("POST", old, Some("application/json"), data, 200, "digest"),
         ("POST", sibling, None, data, 403, "forbidden"),
@@ -542,13 +542,13 @@ async fn services_read_and_write_twins() {
     assert_eq!((&twin.json()["deviceId"], &twin.json()["moduleId"]), (&json!("edge"), &json!("us")));
     assert_eq!(twin.json()["properties"]["desired"]["interval"], 5);
 
-    let patch = json!({ "properties": { "desired": { "interval": null, "a": { "b": 1 } } }, "tags": { "t": 1 } });
+    let change = json!({ "properties": { "desired": { "interval": null, "a": { "b": 1 } } }, "tags": { "t": 1 } });
     let quoted = format!("\"{etag}\"");
-    let answer = ask("PATCH", path, &quoted, patch.clone()).await;
+    let answer = ask("PATCH", path, &quoted, change.clone()).await;
     assert_eq!(answer.json()["properties"]["desired"]["$version"], 2);
     assert_eq!(answer.json()["tags"], json!({ "t": 1 }));
     assert_eq!(client.message().await.1, json!({ "interval": null, "a": { "b": 1 }, "$version": 2 }));
-    assert_eq!(ask("PATCH", path, &quoted, patch).await.status, 412, "the etag is an old one");
+    assert_eq!(ask("PATCH", path, &quoted, change).await.status, 412, "the etag is an old one");
     let answer = ask("PUT", path, "\"*\"", json!({ "properties": { "desired": { "c": 1 } } })).await;
     assert_eq!(answer.json()["properties"]["desired"]["c"], 1);
     assert_eq!(client.message().await.1, json!({ "a": null, "c": 1, "$version": 3 }));
@@ -660,9 +660,9 @@ async fn our_own_session_lives_on_the_device() {
         edge_hub.set_upstream(false);
         let version = running.device.iot_hub().desire("us", &json!({ "lost": lose })).unwrap();
         if lose {
-            edge_hub.lose_sessions()
+            edge_hub.lose_sessions();
         } else {
-            assert!(edge_hub.disconnect("us"))
+            assert!(edge_hub.disconnect("us"));
         }
         edge_hub.set_upstream(true);
         let Some(Event::Desired(desired)) = within(session.next()).await else { panic!("no desired properties") };
