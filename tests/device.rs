@@ -212,6 +212,22 @@ async fn every_filter_is_granted_and_few_are_heard() {
 }
 
 #[tokio::test]
+async fn what_waits_for_the_cloud_delays_what_comes_behind() {
+    let cloud = Duration::from_millis(100);
+    let running = start(|config| config.behaviour.cloud = cloud).await;
+    let mut client = running.client("us").await;
+    client.subscribe(&["$iothub/twin/res/#"], QoS::AtMostOnce).await;
+    let before = tokio::time::Instant::now();
+    client.publish(&format!("{GET}1"), QoS::AtLeastOnce, "").await;
+    client.publish(EVENTS, QoS::AtLeastOnce, "x").await;
+    assert_eq!(twin_answer(&client.next().await, "1").0, 200);
+    for id in [2, 3] {
+        assert!(matches!(client.next().await, Packet::PubAck(answer) if answer.pkid == id));
+    }
+    assert!(before.elapsed() >= cloud);
+}
+
+#[tokio::test]
 async fn reported_patches_are_answered_without_a_version() {
     let running = start(|_| {}).await;
     let mut client = running.client("us").await;
@@ -391,13 +407,10 @@ async fn inputs_come_one_by_one_and_again_until_they_are_acknowledged() {
     let topic = "devices/edge/modules/us/inputs/in1/k=v&%24.cdid=edge&%24.cmid=sibling";
     assert_eq!((first.topic.as_ref(), first.payload.as_ref()), (topic.as_bytes(), b"1".as_slice()));
     // Not acknowledged: it comes again, and the next one waits.
-    let again = us.next_publish().await;
-    assert_eq!(again.payload, first.payload);
-    us.send(Packet::PubAck(PubAck::new(again.pkid))).await;
-    let second = us.next_publish().await;
+    assert_eq!(us.next_publish().await.payload, first.payload);
+    let second = us.next_but(&first).await;
     assert_eq!(second.payload.as_ref(), b"2");
-    us.send(Packet::PubAck(PubAck::new(second.pkid))).await;
-    let change = us.next_publish().await;
+    let change = us.next_but(&second).await;
     assert_eq!(change.topic.as_ref(), b"devices/edge/modules/us/inputs/changes/%24.cdid=edge&%24.cmid=sibling");
     assert_eq!(change.payload.as_ref(), br#"{"s":1}"#);
     // What was on its way comes again in the next connection; the subscription is still there.
@@ -438,7 +451,7 @@ async fn sessions_outlive_connections_until_edge_hub_loses_them() {
 async fn tokens_that_expire_end_the_connection_at_the_next_look() {
     let running = start(|_| {}).await;
     let mut client = Client::open(&running.device).await;
-    client.send(Packet::Connect(sockets::connect_until(&running.device, "us", expiry(2)))).await;
+    client.send(Packet::Connect(sockets::connect_until(&running.device, "us", expiry(3)))).await;
     assert!(matches!(client.next().await, Packet::ConnAck(ConnAck { code: ConnectReturnCode::Success, .. })));
     client.ends().await;
     assert!(seconds() >= expiry(0), "the clock goes on");
@@ -630,11 +643,11 @@ async fn a_device_says_what_is_in_its_way() {
 }
 
 /// Our own session with the device, as it comes from the environment.
-fn session(running: &Running, environment: &BTreeMap<&'static str, String>, mqtt: u16) -> Mqtt {
+fn session(running: &Running, environment: &BTreeMap<&'static str, String>, mqtt: u16, token: Duration) -> Mqtt {
     let identity = Identity::from_variables(|name| environment.get(name).cloned()).unwrap();
     let endpoint = Endpoint { mqtt, web_socket: running.device.https_port(), ..Endpoint::of(&identity) };
     let pause = Duration::from_millis(10);
-    let pace = Pace { pause: (pause, pause), token: Duration::from_secs(3), ..Pace::default() };
+    let pace = Pace { pause: (pause, pause), token, ..Pace::default() };
     let credentials = identity.credentials();
     Mqtt::start(identity, endpoint, credentials, pace)
 }
@@ -643,7 +656,7 @@ fn session(running: &Running, environment: &BTreeMap<&'static str, String>, mqtt
 async fn our_own_session_lives_on_the_device() {
     let mut running = start(|_| {}).await;
     let environment = running.device.environment("us").unwrap();
-    let session = session(&running, &environment, running.device.mqtt_port());
+    let session = session(&running, &environment, running.device.mqtt_port(), Duration::from_secs(3_600));
     let twin = within(session.twin()).await.unwrap();
     assert_eq!(twin, json!({ "desired": { "interval": 5, "$version": 1 }, "reported": { "$version": 1 } }));
     assert!(matches!(within(session.next()).await, Some(Event::Desired(desired)) if desired["interval"] == 5));
@@ -682,13 +695,21 @@ async fn our_own_session_lives_on_the_device() {
     let (answer, ()) = tokio::join!(http.post(path, &service, &body), module);
     assert_eq!(answer.json(), json!({ "status": 200, "payload": { "fine": true } }));
 
-    // A token lives three seconds here: it is renewed before edgeHub looks.
+    within(session.close()).await;
+    assert!(within(session.next()).await.is_none());
+    until(|| !running.device.edge_hub().is_connected("us")).await;
+}
+
+#[tokio::test]
+async fn our_own_session_renews_its_token() {
+    let running = start(|_| {}).await;
+    let environment = running.device.environment("us").unwrap();
+    let session = session(&running, &environment, running.device.mqtt_port(), Duration::from_secs(3));
+    within(session.report(json!({ "a": 1 }))).await.unwrap();
     let before = running.device.edge_hub().admissions("us");
     until(|| running.device.edge_hub().admissions("us") > before).await;
     within(session.report(json!({ "b": 1 }))).await.unwrap();
     within(session.close()).await;
-    assert!(within(session.next()).await.is_none());
-    until(|| !running.device.edge_hub().is_connected("us")).await;
 }
 
 #[tokio::test]
@@ -699,7 +720,7 @@ async fn our_own_session_takes_the_websocket_where_mqtt_is_closed_and_a_connecti
         ("EdgeHubConnectionString", running.device.connection_string("us").unwrap()),
         ("EdgeModuleCACertificateFile", running.device.ca_file().to_str().unwrap().to_owned()),
     ]);
-    let session = session(&running, &environment, nobody);
+    let session = session(&running, &environment, nobody, Duration::from_secs(3_600));
     within(session.report(json!({ "a": "x".repeat(4_000) }))).await.unwrap();
     running.reported(&json!({ "a": "x".repeat(4_000) })).await;
     within(session.close()).await;

@@ -207,6 +207,18 @@ impl Client {
         }
     }
 
+    /// Acknowledges `known`, however often it comes again, and gives the next message that is another.
+    pub(crate) async fn next_but(&mut self, known: &Publish) -> Publish {
+        self.send(Packet::PubAck(rumqttc::PubAck::new(known.pkid))).await;
+        loop {
+            let publish = self.next_publish().await;
+            if publish.payload != known.payload {
+                return publish;
+            }
+            self.send(Packet::PubAck(rumqttc::PubAck::new(publish.pkid))).await;
+        }
+    }
+
     /// A message at QoS 1, acknowledged: its topic and body.
     pub(crate) async fn message(&mut self) -> (String, Value) {
         let publish = self.next_publish().await;
