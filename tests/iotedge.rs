@@ -1,6 +1,5 @@
 //! The client of the workload API with a server that answers as it is told, on a real socket.
 
-#![expect(clippy::disallowed_methods, reason = "the server makes and removes its socket")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod daemon;

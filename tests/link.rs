@@ -6,7 +6,7 @@ mod authority;
 mod broker;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use authority::{Authority, TestCredentials, identity};
 use broker::{Broker, LONG, Peer, Speaks, rid};
@@ -15,7 +15,7 @@ use edgeshift::hub::method::Response;
 use edgeshift::link::{Endpoint, Event, Mqtt, Pace, Session, SessionError};
 use rumqttc::{ConnectAuth, ConnectReturnCode, Packet, PubAck, QoS};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const TWIN: &str = r#"{"desired":{"a":1,"$version":4},"reported":{"b":2,"$version":7}}"#;
 
@@ -135,18 +135,18 @@ async fn a_patch_gets_its_verdict() {
 #[tokio::test]
 async fn telemetry_is_done_when_it_is_acknowledged() {
     let (_broker, mut peer, session) = connected().await;
-    let mut send = std::pin::pin!(session.send(telemetry("é")));
+    let mut sending = std::pin::pin!(session.send(telemetry("é")));
     let publish = tokio::select! {
-        sent = &mut send => panic!("not acknowledged: {sent:?}"),
+        sent = &mut sending => panic!("not acknowledged: {sent:?}"),
         publish = peer.publish("devices/edge01/modules/shift/messages/events/%24.on=gpu&", false) => publish,
     };
     let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
     let rest = "&%24.ct=application%2Fjson&%24.ce=utf-8&%24.ctime=2026-01-01T00%3A00%3A00Z&%24.schema=test%2F1";
     assert!(topic.ends_with(rest), "{topic}");
     assert_eq!(serde_json::from_slice::<Value>(&publish.payload).unwrap()["text"], "é");
-    assert!(timeout(Duration::from_millis(50), &mut send).await.is_err());
+    assert!(timeout(Duration::from_millis(50), &mut sending).await.is_err());
     peer.send(Packet::PubAck(PubAck::new(publish.pkid))).await;
-    timeout(LONG, send).await.unwrap().unwrap();
+    timeout(LONG, sending).await.unwrap().unwrap();
     // More than edgeHub takes is refused before it would end the connection.
     let refused = session.send(telemetry(&"x".repeat(262_144))).await.unwrap_err();
     assert!(matches!(refused, SessionError::Refused { status: 413, .. }), "{refused}");

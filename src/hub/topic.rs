@@ -313,8 +313,8 @@ fn version(query: &str) -> Option<u64> {
 /// The last value of a parameter of `name=value&…`, which may end with a slash.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let query = query.strip_suffix('/').unwrap_or(query);
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(known, _)| decode(known) == name).last().map(|(_, value)| decode(value))
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.rfind(|(known, _)| decode(known) == name).map(|(_, value)| decode(value))
 }
 
 fn encode(text: &str) -> impl fmt::Display {

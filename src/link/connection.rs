@@ -286,6 +286,10 @@ fn explained(error: &ConnectionError, place: &str) -> ConnectError {
         ConnectionError::Tls(rumqttc::TlsError::Io(io)) if io.kind() == std::io::ErrorKind::InvalidData => {
             ConnectError::Refused(format!("{place}: {io}: the trust bundle must hold the authority of edgeHub"))
         }
+        // The packet itself does not belong into a log.
+        ConnectionError::NotConnAck(_) => {
+            ConnectError::Closed(format!("{place}: what answered speaks no MQTT of ours"))
+        }
         error => ConnectError::Closed(format!("{place}: {error}")),
     }
 }

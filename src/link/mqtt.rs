@@ -88,7 +88,8 @@ impl Mqtt {
             run: (chance() * f64::from(u32::MAX)) as u64,
             requests: AtomicU64::new(0),
         });
-        let task = tokio::spawn(Arc::clone(&inner).run());
+        let over = Over(Arc::clone(&inner));
+        let task = tokio::spawn(async move { Arc::clone(&over.0).run().await });
         Self { inner, incoming, task }
     }
 }
@@ -186,7 +187,6 @@ impl Inner {
                 () = self.stopped() => break,
             }
         }
-        self.link.send_replace(Link::Closed);
     }
 
     /// Signs, asks whom to trust, and connects: on the way that worked last, else on the other one.
@@ -411,6 +411,15 @@ impl Inner {
 
     fn known(&self) -> std::sync::MutexGuard<'_, Desired> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that the session is over, however its task ended.
+struct Over(Arc<Inner>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.link.send_replace(Link::Closed);
     }
 }
 

@@ -150,7 +150,7 @@ impl Peer {
         }
     }
 
-    /// Publishes with QoS 1.
+    /// Publishes to the module, which has to acknowledge it.
     pub(crate) async fn tell(&mut self, topic: impl Into<String>, payload: impl Into<String>) {
         let payload: String = payload.into();
         let mut publish = Publish::new(topic, QoS::AtLeastOnce, payload);
