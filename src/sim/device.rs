@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Scenario;
@@ -24,6 +25,11 @@ impl Device {
     /// Time since the device was switched on.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Its modules as the workload API lists them on Docker (`iotedge-protocol.md` §C2a).
+    pub(super) fn listed(&self) -> Vec<Value> {
+        self.scenario.listed(self.elapsed())
     }
 
     /// Everything that can be asked of it.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::evidence::{Gpu, RuntimeStatus};
 use crate::manifest::{FPGA, GPU, Manifest, Module};
 use crate::sources::ReportedModule;
-use crate::text::{At, Source};
+use crate::text::{self, At, Source};
 
 /// The deployment of the built-in scenario: an FPGA deployment with the features of the migration guide's samples.
 const FPGA_DEPLOYMENT: &str = include_str!("../../examples/fpga-deployment.json");
@@ -80,6 +82,26 @@ impl Scenario {
             Some((id.clone(), ReportedModule { status, description, exit_code: 0 }))
         };
         self.fates.iter().filter_map(reported).collect()
+    }
+
+    /// The modules that have a container, as the workload API lists them on Docker: of their options only the labels
+    /// (`iotedge-protocol.md` §C2a).
+    pub(super) fn listed(&self, elapsed: Duration) -> Vec<Value> {
+        let running = self.modules(elapsed);
+        let listed = |module: Module<'_>| {
+            let state = running.get(module.id())?;
+            let image = module.entry().get("settings").and_then(|settings| settings.get("image")).and_then(At::as_str);
+            let labels = module.option(&["Labels"]).map(text::compact);
+            let labels = labels.and_then(|labels| serde_json::from_str(&labels).ok()).unwrap_or_else(|| json!({}));
+            Some(json!({
+                "id": "id",
+                "name": module.id().trim_start_matches('$'),
+                "type": "docker",
+                "config": { "settings": { "image": image, "createOptions": { "Labels": labels } }, "env": [] },
+                "status": { "runtimeStatus": { "status": state.status.word() } },
+            }))
+        };
+        self.manifest.modules().filter_map(listed).collect::<Vec<Value>>()
     }
 
     /// The GPUs over the second that ends `elapsed` after the start: busy in waves once the slow module runs.
