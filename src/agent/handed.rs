@@ -85,7 +85,10 @@ mod tests {
             "reported": {
                 "systemModules": { "edgeHub": { "runtimeStatus": "running", "exitCode": 0 } },
                 "modules": { "scorer": { "runtimeStatus": "backoff", "statusDescription": "why", "exitCode": 139 } } } } }));
-        assert_eq!(manifest(&twin).unwrap().modules().map(|module| module.id().to_owned()).collect::<Vec<_>>(), ["scorer"]);
+        assert_eq!(
+            manifest(&twin).unwrap().modules().map(|module| module.id().to_owned()).collect::<Vec<_>>(),
+            ["scorer"]
+        );
         let modules = modules(&twin).unwrap();
         assert_eq!(modules.len(), 2);
         assert_eq!((modules["scorer"].status, modules["scorer"].exit_code), (RuntimeStatus::Backoff, 139));
@@ -93,7 +96,9 @@ mod tests {
 
     #[test]
     fn a_deployment_says_what_is_written_alone() {
-        let deployment = handed(&json!({ "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": { "m": {} } } } } }));
+        let deployment = handed(
+            &json!({ "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": { "m": {} } } } } }),
+        );
         assert_eq!(manifest(&deployment).unwrap().modules().count(), 1);
         assert!(modules(&deployment).is_none());
         assert!(manifest(&handed(&json!([1]))).unwrap_err().contains("not an IoT Edge deployment"));

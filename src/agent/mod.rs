@@ -102,7 +102,8 @@ impl<S: Session> Agent<S> {
         start("telemetry", &mut servants, Box::new(move || Box::pin(outbox::run(Arc::clone(&s), o.clone()))));
         let methods = Arc::new(Semaphore::new(serve::AT_ONCE));
         let (c, s) = (channels.clone(), Arc::clone(&session));
-        let serve = move || -> Task { Box::pin(serve::run(Arc::clone(&s), Arc::clone(&log), Arc::clone(&methods), c.clone())) };
+        let serve =
+            move || -> Task { Box::pin(serve::run(Arc::clone(&s), Arc::clone(&log), Arc::clone(&methods), c.clone())) };
         start("serve", &mut servants, Box::new(serve));
         if let Some(listener) = listener {
             let (c, s, listener) = (channels.clone(), Arc::clone(&session), Arc::new(listener));
@@ -113,7 +114,11 @@ impl<S: Session> Agent<S> {
         while producers.join_next().await.is_some() {}
         // All is said; what is said last has to get out, and nobody waits for ever.
         channels.outbox.close();
-        let flushed = async { while channels.outbox.standing().waiting > 0 { tokio::time::sleep(Duration::from_millis(20)).await } };
+        let flushed = async {
+            while channels.outbox.standing().waiting > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await
+            }
+        };
         if timeout(GRACE, flushed).await.is_err() {
             tracing::warn!(messages = channels.outbox.standing().waiting, "Messages were left unsent at the end.");
         }

@@ -14,7 +14,7 @@ use crate::engine::Rule;
 use crate::hub::method::{Request, Response};
 use crate::link::{Answer, Event, Session};
 use crate::output::{self, CheckResult, Judged};
-use crate::settings::{Desired, LogLevel};
+use crate::settings::LogLevel;
 use crate::verbs;
 
 /// The methods: the verbs, and two of the module itself.
@@ -65,7 +65,9 @@ async fn respond(request: Request, answer: Answer, channels: Channels) {
         match request.name.as_str() {
             "refresh" => refresh(&channels).await,
             // Judging takes a processor for a while: not one that the session needs.
-            _ => tokio::task::spawn_blocking(move || respond_now(&request, &channels)).await.unwrap_or_else(|_| broken()),
+            _ => {
+                tokio::task::spawn_blocking(move || respond_now(&request, &channels)).await.unwrap_or_else(|_| broken())
+            }
         }
     });
     let response = match timeout(DEADLINE, work).await {
@@ -92,7 +94,9 @@ async fn refresh(channels: &Channels) -> Response {
         Ok(Some(assessment)) => {
             let summary = assessment.report.summary();
             let health = assessment.report.overall_health();
-            Response::ok(json!({ "taken_at": assessment.snapshot.taken_at.to_string(), "health": health, "summary": summary }))
+            Response::ok(
+                json!({ "taken_at": assessment.snapshot.taken_at.to_string(), "health": health, "summary": summary }),
+            )
         }
         _ => Response::error(503, "the module is ending"),
     }
@@ -115,7 +119,8 @@ fn respond_now(request: &Request, channels: &Channels) -> Response {
             Err(error) => Err(Response::error(404, error.to_string())),
         }),
         "ping" => with_arguments(request, |_: NoArguments| {
-            let taken_at = channels.assessment.borrow().as_ref().map(|assessment| assessment.snapshot.taken_at.to_string());
+            let taken_at =
+                channels.assessment.borrow().as_ref().map(|assessment| assessment.snapshot.taken_at.to_string());
             Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "taken_at": taken_at }))
         }),
         "rules" => with_arguments(request, |_: NoArguments| parsed(&output::json::rules(verbs::rules::rules()))),

@@ -2,24 +2,33 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::input;
 use crate::agent::{Agent, Clock};
 use crate::hub::method::Response;
+use crate::hub::topic::Properties;
+use crate::iotedge::Identity;
+use crate::link::{Endpoint, Mqtt, Pace};
 use crate::output::{self, CheckResult};
 use crate::settings::Settings;
-use crate::sim::{Device, Heard, Hub, Scenario};
+use crate::sim::{Arrival, Behaviour, Device, EmbeddedConfig, EmbeddedDevice, Scenario};
 use crate::verbs::check::CheckArgs;
 
 /// How long the module runs when nobody asks for more.
 const RUN: Duration = Duration::from_millis(3_500);
 /// When the method is invoked.
 const INVOKE: Duration = Duration::from_millis(2_500);
+
+/// The module on the device that is ours, and one for other clients.
+const MODULE: &str = "edgeshift";
+const CLIENT: &str = "client";
 
 /// What `demo` can be told.
 #[derive(Debug, clap::Args)]
@@ -31,6 +40,18 @@ pub(super) struct DemoCommand {
     /// Go on until Ctrl-C
     #[arg(long)]
     keep_running: bool,
+
+    /// Keep the device open for other clients until Ctrl-C, and print how to connect
+    #[arg(long)]
+    serve: bool,
+
+    /// Where edgeHub speaks MQTT with --serve; 0 is any port that is free, but most SDKs insist on this one
+    #[arg(long, value_name = "PORT", default_value_t = 8883)]
+    mqtt_port: u16,
+
+    /// Where HTTPS and WebSocket are with --serve; 0 is any port that is free
+    #[arg(long, value_name = "PORT", default_value_t = 443)]
+    https_port: u16,
 }
 
 pub(super) fn run(command: &DemoCommand) -> anyhow::Result<super::Exit> {
@@ -44,7 +65,7 @@ pub(super) fn run(command: &DemoCommand) -> anyhow::Result<super::Exit> {
         .enable_all()
         .build()
         .context("cannot start the demo's tasks")?;
-    runtime.block_on(play(scenario, command.keep_running))?;
+    runtime.block_on(play(scenario, command))?;
     Ok(super::Exit::Pass)
 }
 
@@ -61,60 +82,139 @@ fn judge(scenario: &Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the agent on the device and tells what reaches the hub.
-async fn play(scenario: Scenario, keep_running: bool) -> anyhow::Result<()> {
+/// Runs the module on the device, over sockets, and tells what reaches the hub.
+async fn play(scenario: Scenario, command: &DemoCommand) -> anyhow::Result<()> {
     super::say(&format!(
         "\nThe same rules in the module, on a simulated {} device with one Tesla T4.\n\
          Every line is something that IoT Hub receives (←) or asks (→).\n\n",
         crate::target::Platform::AseK8s.title(),
     ))?;
     let settings = json!({ "intervals": { "collect": 0.25, "publish": 0.4, "summary": 2.0 }, "site": { "gpus": 1 } });
-    let device = Device::start(scenario);
-    let (hub, heard) = Hub::new(settings.clone());
-    let line = |what: &str, text: &[String]| tell(&device, what, text);
+    let siblings = Device::start(scenario);
+    let folder = Folder::make()?;
+    let modules = [(MODULE.to_owned(), settings.clone()), (CLIENT.to_owned(), json!({}))].into();
+    let ports = if command.serve { (command.mqtt_port, command.https_port) } else { (0, 0) };
+    let behaviour = Behaviour { method_delay: Duration::from_millis(200), ..Behaviour::default() };
+    let config = EmbeddedConfig {
+        mqtt_port: ports.0,
+        https_port: ports.1,
+        behaviour,
+        ..EmbeddedConfig::new(&folder.0, modules)
+    };
+    let (device, arrivals) = EmbeddedDevice::start(config).await?;
+    if command.serve {
+        super::say(&how_to_connect(&device))?;
+    }
+    let line = |what: &str, text: &[String]| tell(&siblings, what, text);
     line("→ desired", &lines(&settings))?;
+    let environment = device.environment(MODULE).unwrap_or_default();
+    let identity = Identity::from_variables(|name| environment.get(name).cloned())?;
+    let endpoint =
+        Endpoint { host: identity.gateway.clone(), mqtt: device.mqtt_port(), web_socket: device.https_port() };
+    let session = Mqtt::start(identity.clone(), endpoint, identity.credentials(), Pace::default());
     let (stop, stopped) = watch::channel(false);
-    let agent = Agent { sources: device.sources(), session: hub.clone(), clock: Clock::system() };
+    let agent = Agent {
+        sources: siblings.sources(),
+        session: Arc::new(session),
+        clock: Clock::system(),
+        listener: None,
+        log: Arc::new(|_| {}),
+    };
     let agent = tokio::spawn(agent.run(stopped));
-    let teller = tokio::spawn(listen(device.clone(), heard));
+    let teller = tokio::spawn(listen(siblings.clone(), arrivals));
 
     tokio::time::sleep(INVOKE).await;
     line("→ method", &["check {}".to_owned()])?;
-    line("← answer", &answer(&hub.invoke("check", json!({})).await))?;
-    if keep_running {
-        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+    line("← answer", &answer(&device.invoke(MODULE, "check", json!({})).await))?;
+    if command.keep_running || command.serve {
+        stopping().await?;
     } else {
         tokio::time::sleep(RUN.saturating_sub(INVOKE)).await;
     }
     stop.send_replace(true);
-    agent.await.context("the agent's task died")??;
-    let twin = hub.reported();
-    drop(hub);
-    teller.await.context("the task that tells died")??;
+    agent.await.context("the agent's task died")?;
+    let twin = device.iot_hub().twin(MODULE).unwrap_or_default();
+    drop(device);
+    teller.abort();
     super::say(&format!(
         "\nThe module twin reports {} bytes of the 32 KB that IoT Hub allows.\n\n\
          Next: `edgeshift check FILE` with your own deployment, `edgeshift explain RULE` for what a finding means,\n\
          `edgeshift demo --deployment FILE` to see it run here.\n",
-        crate::hub::reported::size(&twin),
+        crate::hub::reported::size(&twin["reported"]),
     ))?;
     Ok(())
 }
 
-async fn listen(device: Device, mut heard: mpsc::UnboundedReceiver<Heard>) -> std::io::Result<()> {
-    while let Some(heard) = heard.recv().await {
-        match heard {
-            Heard::Reported(patch) => tell(&device, "← twin", &lines(&patch))?,
-            Heard::Telemetry(message) => {
-                let mut body = message.body;
+/// Ready when a person or a service manager has seen enough.
+async fn stopping() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended.context("cannot wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// What another client needs to connect to the device.
+fn how_to_connect(device: &EmbeddedDevice) -> String {
+    let mut text = format!("As the module `{CLIENT}`, with any IoT Edge SDK:\n\n");
+    for (name, value) in device.environment(CLIENT).unwrap_or_default() {
+        let _ = writeln!(text, "  export {name}={value}");
+    }
+    let _ = write!(
+        text,
+        "\nor, for development, with a connection string:\n\n  export EdgeHubConnectionString=\"{}\"\n  \
+         export EdgeModuleCACertificateFile={}\n\nAs a service, with any IoT Hub SDK (device `edge`, modules `{MODULE}` and \
+         `{CLIENT}`):\n\n  export IOTHUB_CONNECTION_STRING=\"{}\"\n  export REQUESTS_CA_BUNDLE={}\n\n\
+         MQTT listens on port {}, HTTPS and WebSocket on port {}. Ctrl-C ends it.\n\n",
+        device.connection_string(CLIENT).unwrap_or_default(),
+        device.ca_file().display(),
+        device.service_connection_string(),
+        device.ca_file().display(),
+        device.mqtt_port(),
+        device.https_port(),
+    );
+    text
+}
+
+/// A folder for the sockets of the device, which goes with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> anyhow::Result<Self> {
+        let path = std::env::temp_dir().join(format!("edgeshift-demo-{}", std::process::id()));
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left over is in the folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn listen(device: Device, mut arrivals: mpsc::UnboundedReceiver<Arrival>) -> std::io::Result<()> {
+    while let Some(arrival) = arrivals.recv().await {
+        match arrival {
+            Arrival::Reported { module, patch } => tell(&device, &format!("← {}twin", whose(&module)), &lines(&patch))?,
+            Arrival::Telemetry { module, properties, body } => {
+                let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
                 if let Some(members) = body.as_object_mut() {
                     // Every message carries these.
                     members.retain(|key, _| key != "schema" && key != "at");
                 }
-                tell(&device, &format!("← {}", message.output), &lines(&body))?;
+                let output = properties.get(Properties::OUTPUT).unwrap_or("no output");
+                tell(&device, &format!("← {}{output}", whose(&module)), &lines(&body))?;
             }
         }
     }
     Ok(())
+}
+
+/// Names a module that is not ours.
+fn whose(module: &str) -> String {
+    if module == MODULE { String::new() } else { format!("{module} ") }
 }
 
 /// One line of the timeline, and what belongs to it below.

@@ -1,5 +1,6 @@
 //! The command line: arguments, files, stdout, colour and exit status around the verbs.
 
+mod agent;
 mod demo;
 mod input;
 mod progress;
@@ -41,6 +42,8 @@ enum Verb {
     Check(CheckCommand),
     /// Show the page of a rule
     Explain(ExplainArgs),
+    /// Run as an IoT Edge module: look, judge, report, and answer direct methods, until SIGTERM
+    Agent(agent::AgentCommand),
     /// See the main job on a built-in deployment, and the module report from a simulated device
     Demo(demo::DemoCommand),
     /// List all rules
@@ -120,6 +123,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = match arguments.verb {
+        Verb::Agent(command) => agent::run(&command),
         Verb::Check(command) => check(&command),
         Verb::Demo(command) => demo::run(&command),
         Verb::Explain(args) => explain(&args),

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn pages_join_to_the_whole() {
-        let findings: Vec<Value> = (0..3_000).map(|i| json!({ "rule": "storage-host-bind", "n": i, "x": "y".repeat(50) })).collect();
+        let findings: Vec<Value> =
+            (0..3_000).map(|i| json!({ "rule": "storage-host-bind", "n": i, "x": "y".repeat(50) })).collect();
         let modules: Vec<Value> = (0..50).map(|i| json!({ "module": i })).collect();
         let whole = json!({ "status": "fail", "files": [{ "file": "f", "modules": modules, "findings": findings }] });
         let (all, pages) = joined(&whole);

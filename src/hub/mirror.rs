@@ -68,8 +68,11 @@ impl Mirror {
             (mine, theirs) => mine.is_some() || theirs.is_some(),
         };
         let trying = self.trying.take();
-        let missing: Group =
-            mine.iter().filter(|(entry, _)| differs(entry)).map(|(entry, value)| (entry.clone(), value.clone())).collect();
+        let missing: Group = mine
+            .iter()
+            .filter(|(entry, _)| differs(entry))
+            .map(|(entry, value)| (entry.clone(), value.clone()))
+            .collect();
         let foreign: Vec<&Entry> = theirs.keys().filter(|entry| !mine.contains_key(*entry)).collect();
         if missing.is_empty() && foreign.is_empty() {
             self.trying = self.suspects.pop_front();
@@ -124,7 +127,8 @@ fn entries(section: &Value) -> Group {
     for (key, value) in section.as_object().into_iter().flatten() {
         match value {
             Value::Object(members) if !members.is_empty() => {
-                entries.extend(members.iter().map(|(inner, value)| ((key.clone(), Some(inner.clone())), value.clone())));
+                entries
+                    .extend(members.iter().map(|(inner, value)| ((key.clone(), Some(inner.clone())), value.clone())));
             }
             // IoT Hub keeps an empty object or drops it, and both say the same.
             Value::Object(_) => {}
@@ -213,8 +217,9 @@ mod tests {
 
     #[test]
     fn one_poisoned_entry_is_found_and_the_others_arrive() {
-        let modules: Map<String, Value> =
-            (0..20).map(|i| (format!("m{i}"), json!({ "state": if i == 13 { "poison" } else { "running" } }))).collect();
+        let modules: Map<String, Value> = (0..20)
+            .map(|i| (format!("m{i}"), json!({ "state": if i == 13 { "poison" } else { "running" } })))
+            .collect();
         let section = json!({ "health": "ready", "modules": modules });
         let mut hub = Hub { reported: json!({ "left": "over" }), pending: json!({}), poison: "poison" };
         let mut mirror = Mirror::of(&hub.reported);

@@ -38,13 +38,7 @@ pub struct About<'a> {
 /// The whole section for one report. `gpus` are those of the last summary: figures that move all the time belong into
 /// telemetry, since every change here costs a twin write. Modules that do not fit are left out, the well ones first,
 /// and counted.
-pub fn section(
-    report: &Report,
-    snapshot: &Snapshot,
-    modules: &[Module],
-    gpus: &[Gpu],
-    about: &About<'_>,
-) -> Value {
+pub fn section(report: &Report, snapshot: &Snapshot, modules: &[Module], gpus: &[Gpu], about: &About<'_>) -> Value {
     let summary = report.summary();
     let ledger = report.ledger();
     let mut section = json!({

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::{TcpListener, UnixListener};
@@ -16,15 +17,19 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Device;
 use super::certificates::{CertificateError, Certificates};
-use super::edge_hub::{Behaviour, EdgeHub, Names, Route};
+use super::edge_hub::{Behaviour, Call, CallError, EdgeHub, Names, Route};
 use super::iot_hub::{Arrival, IotHub};
 use super::listen::{encrypted, http, listen};
 use super::service::{self, Service};
 use super::token::Key;
 use super::workload::Workload;
+use crate::hub::method::Response;
 
 /// The `api-version` of the workload API that modules are told (`iotedge-protocol.md` §A1).
 const API_VERSION: &str = "2022-08-03";
+
+/// How long [`EmbeddedDevice::invoke`] waits for the module, and for its answer.
+const INVOKE: Duration = Duration::from_secs(10);
 
 /// What the device is to be.
 #[derive(Debug)]
@@ -230,6 +235,19 @@ impl EmbeddedDevice {
         Some(format!(
             "HostName={iot_hub};GatewayHostName={gateway};DeviceId={device};ModuleId={module};SharedAccessKey={key}"
         ))
+    }
+
+    /// Invokes a direct method as IoT Hub does, and waits for the answer: 404 where the module is not there, 504 where it
+    /// does not answer.
+    pub async fn invoke(&self, module: &str, name: &str, payload: Value) -> Response {
+        let call = Call { name: name.to_owned(), payload, response: INVOKE, connect: INVOKE };
+        match self.edge_hub.call_from_cloud(module, call).await {
+            Ok(answered) => {
+                Response { status: u16::try_from(answered.status).unwrap_or_default(), payload: answered.payload }
+            }
+            Err(error @ CallError::NotConnected) => Response::error(404, error.to_string()),
+            Err(error @ CallError::TimedOut) => Response::error(504, error.to_string()),
+        }
     }
 
     /// The connection string of a service, with its key. Its host is where IoT Hub listens here.

@@ -45,7 +45,10 @@ impl Hub {
         let (heard, ears) = mpsc::unbounded_channel();
         let (invoked, methods) = mpsc::unbounded_channel();
         let desired = watch::Sender::new(versioned(desired, 1));
-        let incoming = Mutex::new(Incoming { methods, desired: desired.subscribe() });
+        let mut news = desired.subscribe();
+        // The first look at the twin is news too.
+        news.mark_changed();
+        let incoming = Mutex::new(Incoming { methods, desired: news });
         let (reported, closed) = (watch::Sender::new(json!({ "$version": 1 })), watch::Sender::new(false));
         let hub = Self { desired, reported, heard, invoked, incoming, closed };
         (Arc::new(hub), ears)

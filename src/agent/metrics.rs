@@ -1,0 +1,201 @@
+//! What a monitor on the device asks for: `/metrics` in the format of Prometheus, `/healthz` (are the tasks alive?) and
+//! `/readyz` (is anything known, and can it be said?). Nothing secret is in them.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+
+use super::{Assessment, Channels};
+use crate::finding::Severity;
+use crate::link::Session;
+use crate::report::Health;
+
+/// Serves on `listener` until the module ends.
+pub(super) async fn run<S: Session>(listener: Arc<TcpListener>, session: Arc<S>, channels: Channels) {
+    let state = Served { session, channels };
+    let router = Router::new()
+        .route("/metrics", get(metrics::<S>))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready::<S>))
+        .with_state(state);
+    // The listener outlives a task that dies.
+    if let Err(error) = axum::serve(Shared(listener), router).await {
+        tracing::error!(%error, "Metrics are no longer served.");
+    }
+}
+
+/// What the pages are made of.
+struct Served<S> {
+    session: Arc<S>,
+    channels: Channels,
+}
+
+impl<S> Clone for Served<S> {
+    fn clone(&self) -> Self {
+        Self { session: Arc::clone(&self.session), channels: self.channels.clone() }
+    }
+}
+
+/// A listener that several servers may have, one after the other.
+struct Shared(Arc<TcpListener>);
+
+impl axum::serve::Listener for Shared {
+    type Io = tokio::net::TcpStream;
+    type Addr = std::net::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.0.accept().await {
+                Ok(accepted) => return accepted,
+                // No more files, or a client that is gone: the next one may have more luck.
+                Err(error) => {
+                    tracing::debug!(%error, "A connection to the metrics was not accepted.");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+/// Ready once something was judged and edgeHub is there to be told; else what is missing.
+async fn ready<S: Session>(State(served): State<Served<S>>) -> (StatusCode, String) {
+    let mut missing = String::new();
+    if !served.session.is_connected() {
+        missing.push_str("no connection to edgeHub\n");
+    }
+    if served.channels.desired.borrow().is_none() {
+        missing.push_str("the desired properties were not read\n");
+    }
+    if served.channels.assessment.borrow().is_none() {
+        missing.push_str("nothing was judged yet\n");
+    }
+    if missing.is_empty() { (StatusCode::OK, "ready\n".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, missing) }
+}
+
+async fn metrics<S: Session>(State(served): State<Served<S>>) -> impl IntoResponse {
+    let mut text = String::new();
+    let registry = served.registry();
+    let status = match encode(&mut text, &registry) {
+        Ok(()) => StatusCode::OK,
+        Err(error) => {
+            text.clear();
+            let _ = write!(text, "{error}");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    (status, [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfModule {
+    module: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSeverity {
+    severity: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfGpu {
+    gpu: String,
+    name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTask {
+    task: &'static str,
+}
+
+impl<S: Session> Served<S> {
+    /// Made anew for each question, out of what is known now.
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("edgeshift");
+        let about = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version of EdgeShift", about);
+        registry.register(
+            "edgehub_connected",
+            "Whether edgeHub can be reached: 1 or 0",
+            ConstGauge::new(i64::from(self.session.is_connected())),
+        );
+        let outbox = self.channels.outbox.standing();
+        let count = |count: usize| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+        registry.register("telemetry_waiting", "Messages that wait to be sent", count(outbox.waiting));
+        registry.register("telemetry_sent", "Messages that edgeHub stored", ConstCounter::new(outbox.sent));
+        registry.register("telemetry_dropped", "Messages that were lost", ConstCounter::new(outbox.dropped));
+        let withheld = *self.channels.withheld.borrow();
+        registry.register("reported_withheld", "Reported properties that IoT Hub does not take", count(withheld));
+        let restarts = Family::<OfTask, prometheus_client::metrics::counter::Counter>::default();
+        for (task, times) in &*self.channels.restarts.borrow() {
+            restarts.get_or_create(&OfTask { task }).inc_by(*times);
+        }
+        registry.register("task_restarts", "Tasks of EdgeShift that died and started again", restarts);
+        if let Some(assessment) = &*self.channels.assessment.borrow() {
+            of_assessment(&mut registry, assessment);
+        }
+        registry
+    }
+}
+
+fn of_assessment(registry: &mut Registry, assessment: &Assessment) {
+    let taken_at = ConstGauge::new(assessment.snapshot.taken_at.as_second());
+    registry.register("snapshot_timestamp_seconds", "When everything was last looked at, Unix time", taken_at);
+    let summary = assessment.report.summary();
+    let findings = Family::<OfSeverity, Gauge>::default();
+    for (severity, count) in [
+        (Severity::Block, summary.block),
+        (Severity::Silent, summary.silent),
+        (Severity::Warn, summary.warn),
+        (Severity::Info, summary.info),
+    ] {
+        findings.get_or_create(&OfSeverity { severity: severity.word() }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    registry.register("findings", "Findings of the last check", findings);
+    let (health, running) = (Family::<OfModule, Gauge>::default(), Family::<OfModule, Gauge>::default());
+    for module in &assessment.modules {
+        let label = OfModule { module: module.id.clone() };
+        let level = match module.standing.health {
+            Health::Ready => 0,
+            Health::Unknown => 1,
+            Health::Degraded => 2,
+            Health::Blocked => 3,
+        };
+        health.get_or_create(&label).set(level);
+        running.get_or_create(&label).set(i64::from(module.state == "running"));
+    }
+    let help = "How a module stands on the way to the target: 0 ready, 1 unknown, 2 degraded, 3 blocked";
+    registry.register("module_health", help, health);
+    registry.register("module_running", "Whether a module is reported as running: 1 or 0", running);
+    let busy = Family::<OfGpu, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    let (used, total) = (Family::<OfGpu, Gauge>::default(), Family::<OfGpu, Gauge>::default());
+    let temperature = Family::<OfGpu, Gauge>::default();
+    let bytes = |mib: u64| i64::try_from(mib.saturating_mul(1024 * 1024)).unwrap_or(i64::MAX);
+    for gpu in assessment.snapshot.gpus.known().into_iter().flatten() {
+        let label = OfGpu { gpu: gpu.uuid.clone(), name: gpu.name.clone() };
+        busy.get_or_create(&label).set(gpu.utilization_mean);
+        used.get_or_create(&label).set(bytes(gpu.memory_used_mib));
+        total.get_or_create(&label).set(bytes(gpu.memory_total_mib));
+        temperature.get_or_create(&label).set(gpu.temperature_c);
+    }
+    registry.register("gpu_busy_ratio", "Share of the last window in which the GPU was busy, 0 to 1", busy);
+    registry.register("gpu_memory_used_bytes", "Memory of the GPU in use", used);
+    registry.register("gpu_memory_total_bytes", "Memory of the GPU", total);
+    registry.register("gpu_temperature_celsius", "Temperature of the GPU", temperature);
+}
