@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use edgeshift::agent::{Agent, AgentError, Clock};
+use edgeshift::agent::{Agent, Clock};
+use edgeshift::hub::message::Message;
 use edgeshift::hub::reported;
+use edgeshift::link::{Event, Session, SessionError};
 use edgeshift::manifest::Manifest;
 use edgeshift::sim::{Device, Heard, Hub, Scenario};
 use edgeshift::sources::{Look, Question, Source};
@@ -19,15 +22,79 @@ struct Running {
     hub: Arc<Hub>,
     heard: mpsc::UnboundedReceiver<Heard>,
     stop: watch::Sender<bool>,
-    agent: JoinHandle<Result<(), AgentError>>,
+    agent: JoinHandle<()>,
 }
 
 fn start(desired: Value, sources: Vec<Arc<dyn Source>>) -> Running {
     let (hub, heard) = Hub::new(desired);
+    start_on(Arc::clone(&hub), hub, heard, sources)
+}
+
+/// Starts the agent on a session that leads to `hub`.
+fn start_on<S: Session>(
+    session: Arc<S>,
+    hub: Arc<Hub>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    sources: Vec<Arc<dyn Source>>,
+) -> Running {
     let (stop, stopped) = watch::channel(false);
     let clock = Clock::set_to("2026-01-01T00:00:00Z".parse().unwrap());
-    let agent = tokio::spawn(Agent { sources, session: Arc::clone(&hub), clock }.run(stopped));
-    Running { hub, heard, stop, agent }
+    let agent = Agent { sources, session, clock, listener: None, log: Arc::new(|_| {}) };
+    Running { hub, heard, stop, agent: tokio::spawn(agent.run(stopped)) }
+}
+
+/// A session that fails where it is told to.
+struct Flaky {
+    hub: Arc<Hub>,
+    /// Nothing gets through while this is true.
+    down: AtomicBool,
+    /// The patches that it still panics on.
+    panics: AtomicU32,
+}
+
+impl Flaky {
+    fn around(hub: &Arc<Hub>) -> Arc<Self> {
+        Arc::new(Self { hub: Arc::clone(hub), down: AtomicBool::new(false), panics: AtomicU32::new(0) })
+    }
+
+    fn is_up(&self) -> Result<(), SessionError> {
+        let down = self.down.load(Ordering::Relaxed);
+        if down { Err(SessionError::Unavailable("as planned".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl Session for Flaky {
+    async fn twin(&self) -> Result<Value, SessionError> {
+        self.is_up()?;
+        self.hub.twin().await
+    }
+
+    async fn report(&self, patch: Value) -> Result<(), SessionError> {
+        let panics = self.panics.load(Ordering::Relaxed);
+        if panics > 0 {
+            self.panics.store(panics - 1, Ordering::Relaxed);
+            panic!("as planned");
+        }
+        self.is_up()?;
+        self.hub.report(patch).await
+    }
+
+    async fn send(&self, message: Message) -> Result<(), SessionError> {
+        self.is_up()?;
+        self.hub.send(message).await
+    }
+
+    async fn next(&self) -> Option<Event> {
+        self.hub.next().await
+    }
+
+    fn is_connected(&self) -> bool {
+        self.is_up().is_ok()
+    }
+
+    async fn close(&self) {
+        self.hub.close().await;
+    }
 }
 
 impl Running {
@@ -38,7 +105,7 @@ impl Running {
 
     async fn end(mut self) -> (Value, Vec<Heard>) {
         self.stop.send_replace(true);
-        self.agent.await.unwrap().unwrap();
+        self.agent.await.unwrap();
         let rest = std::iter::from_fn(|| self.heard.try_recv().ok()).collect();
         (self.hub.reported(), rest)
     }
@@ -115,8 +182,12 @@ async fn methods_answer_what_the_command_line_prints() {
     let answer = running.hub.invoke("explain", json!({ "rule": "STO-001" })).await;
     assert!(answer.payload[0]["page"].as_str().unwrap().contains("# Share bound"));
     for (method, payload, status, text) in [
-        ("reboot", Value::Null, 404, "there are check, explain, rules"),
-        ("check", json!({ "fail_on": "never" }), 400, "never"),
+        ("reboot", Value::Null, 404, "there are check, explain, ping, refresh, rules"),
+        ("check", json!({ "fail_on": "never" }), 400, "payload of check at fail_on: unknown variant `never`"),
+        ("check", json!({ "site": [1] }), 400, "payload of check at site[0]: invalid type"),
+        ("check", json!(7), 400, "payload of check: invalid type"),
+        ("check", json!({ "next": "x" }), 400, "payload at next"),
+        ("rules", json!({ "x": 1 }), 400, "unknown field `x`"),
         ("check", json!({ "site": ["gpu=1"] }), 400, "site.gpu"),
         ("explain", json!({ "rule": "storage-share-bint" }), 404, "did you mean storage-share-bind"),
     ] {
@@ -131,12 +202,16 @@ async fn methods_answer_what_the_command_line_prints() {
 async fn bad_settings_leave_the_last_good_ones_in_force() {
     let mut running = start(intervals(), Device::start(Scenario::built_in()).sources());
     running.after(1.0).await;
-    running.hub.desire(json!({ "target": "the moon", "$version": 2 }));
+    running.hub.desire(json!({ "target": "the moon", "intervals": { "collect": 0.25, "publish": 0 }, "$version": 2 }));
     running.after(1.0).await;
     assert_eq!(running.hub.reported()["edgeshift"]["target"], "ase-k8s");
+    let refused = running.hub.reported()["settings"]["refused"].clone();
+    assert!(refused["target"].as_str().unwrap().contains("`the moon` is not a target"), "{refused}");
+    assert!(refused["intervals%2Epublish"].as_str().unwrap().contains("0 s is out of range"), "{refused}");
     running.hub.desire(json!({ "target": "ase-vm", "intervals": { "publish": 0.1 }, "$version": 3 }));
     running.after(1.0).await;
     assert_eq!(running.hub.reported()["edgeshift"]["target"], "ase-vm");
+    assert_eq!(running.hub.reported()["settings"], json!({ "version": 3 }));
     running.end().await;
 }
 
@@ -188,4 +263,124 @@ async fn the_end_is_prompt_and_publishes_a_last_time() {
     let (twin, _) = running.end().await;
     assert!(before.elapsed() < Duration::from_secs(1));
     assert_eq!(twin["modules"]["result-writer"]["state"], "running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_is_kept_while_the_link_is_down_and_arrives_in_order() {
+    let (hub, heard) = Hub::new(intervals());
+    let session = Flaky::around(&hub);
+    let mut running = start_on(Arc::clone(&session), hub, heard, Device::start(Scenario::built_in()).sources());
+    running.after(0.5).await;
+    session.down.store(true, Ordering::Relaxed);
+    // The slow module comes up meanwhile.
+    assert_eq!(running.after(10.0).await.len(), 0);
+    session.down.store(false, Ordering::Relaxed);
+    let heard = running.after(90.0).await;
+    let transitions = telemetry(&heard, "transition");
+    assert_eq!(transitions.len(), 1, "{transitions:?}");
+    let numbers: Vec<u64> = heard
+        .iter()
+        .filter_map(|heard| match heard {
+            Heard::Telemetry(message) => message.id.rsplit('-').next()?.parse().ok(),
+            Heard::Reported(_) => None,
+        })
+        .collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    let (twin, _) = running.end().await;
+    assert_eq!(twin["modules"]["result-writer"]["state"], "running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_dies_starts_again_and_says_so() {
+    let (hub, heard) = Hub::new(intervals());
+    let session = Flaky::around(&hub);
+    session.panics.store(2, Ordering::Relaxed);
+    let mut running = start_on(Arc::clone(&session), hub, heard, Device::start(Scenario::built_in()).sources());
+    running.after(20.0).await;
+    assert_eq!(running.hub.reported()["edgeshift"]["restarts"], json!({ "publish": 2 }));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_left_in_the_twin_goes_and_comes_back_no_more() {
+    let mut running = start(intervals(), Device::start(Scenario::built_in()).sources());
+    running.hub.report(json!({ "left": { "over": "x" } })).await.unwrap();
+    running.after(2.0).await;
+    assert_eq!(running.hub.reported().get("left"), None);
+    running.hub.report(json!({ "left": { "over": "y" } })).await.unwrap();
+    running.after(1_000.0).await;
+    assert_eq!(running.hub.reported().get("left"), None);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refresh_looks_again_and_ping_says_when_it_was() {
+    let mut running =
+        start(json!({ "intervals": { "collect": 3600.0 } }), Device::start(Scenario::built_in()).sources());
+    running.after(100.0).await;
+    let before = running.hub.invoke("ping", json!({})).await.payload["taken_at"].as_str().unwrap().to_owned();
+    assert_eq!(before, "2026-01-01T00:00:00Z");
+    let refreshed = running.hub.invoke("refresh", json!({})).await;
+    assert_eq!(refreshed.payload["taken_at"], "2026-01-01T00:01:40Z", "{refreshed:?}");
+    assert_eq!(refreshed.payload["health"], "blocked");
+    running.end().await;
+}
+
+/// Takes long to look, so that `refresh` does.
+struct Slow;
+
+impl Source for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn question(&self) -> Question {
+        Question::Gpus
+    }
+
+    fn look(&self) -> Look<'_> {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            Ok(None)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fifth_method_is_sent_away_and_the_others_are_answered() {
+    let mut running = start(json!({ "intervals": { "collect": 60.0 } }), vec![Arc::new(Slow)]);
+    running.after(10.0).await;
+    let refreshes = (0..4).map(|_| {
+        let hub = Arc::clone(&running.hub);
+        tokio::spawn(async move { hub.invoke("refresh", json!({})).await.status })
+    });
+    let refreshes: Vec<_> = refreshes.collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let fifth = running.hub.invoke("ping", json!({})).await;
+    assert_eq!(fifth.status, 429, "{fifth:?}");
+    for refresh in refreshes {
+        assert_eq!(refresh.await.unwrap(), 200);
+    }
+    assert_eq!(running.hub.invoke("ping", json!({})).await.status, 200);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_in_pieces_is_judged() {
+    let pieces: serde_json::Map<String, Value> = include_str!("../examples/fpga-deployment.json")
+        .as_bytes()
+        .chunks(1_000)
+        .enumerate()
+        .map(|(n, piece)| (n.to_string(), String::from_utf8_lossy(piece).into()))
+        .collect();
+    assert!(pieces.len() > 2);
+    let mut running = start(intervals(), Vec::new());
+    running.after(1.0).await;
+    assert_eq!(running.hub.reported()["modules"], json!({}));
+    let mut desired = intervals();
+    desired["manifest"] = pieces.into();
+    running.hub.desire(desired);
+    running.after(2.0).await;
+    assert_eq!(running.hub.reported()["modules"]["scorer"]["health"], "blocked");
+    running.end().await;
 }

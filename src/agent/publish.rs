@@ -16,6 +16,8 @@ use crate::settings::Settings;
 
 /// How long after the last patch the twin is read: edgeHub sends patches on every 5 s (`iothub-limits.md` §1.4).
 const CHECK: Duration = Duration::from_secs(15);
+/// How long patches may follow each other before they are held back, so that the twin can be read.
+const CHECK_AT_LAST: Duration = Duration::from_secs(120);
 /// How long after that it is read again, in case it was changed since, or edgeHub answered from its own copy.
 const CHECK_AGAIN: Duration = Duration::from_secs(900);
 /// How long to wait before patches are tried again: doubled each time, up to the second.
@@ -35,15 +37,18 @@ struct Published {
 /// The reported properties, once they were read.
 struct Twin {
     mirror: Option<Mirror>,
-    /// When to read them again.
-    check: Instant,
+    /// When the last patch was sent, and the first one since they were read.
+    last: Instant,
+    unchecked: Option<Instant>,
+    /// When to read them again if nothing is sent.
+    again: Instant,
     pause: Duration,
 }
 
 pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, mut channels: Channels) {
     let mut assessments = channels.assessment.subscribe();
     let now = Instant::now();
-    let twin = Twin { mirror: None, check: now, pause: PAUSE.0 };
+    let twin = Twin { mirror: None, last: now, unchecked: None, again: now, pause: PAUSE.0 };
     let mut published = Published {
         modules: BTreeMap::new(),
         gpus: Vec::new(),
@@ -54,34 +59,37 @@ pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, mut channels:
     };
     let mut retry = None;
     loop {
-        let retry_at = retry.unwrap_or_else(|| now + Duration::from_secs(86_400 * 365));
+        let check = published.twin.mirror.as_ref().map(|_| published.twin.due(Instant::now()));
+        let due = [retry, check].into_iter().flatten().min();
         let stopping = tokio::select! {
             changed = assessments.changed() => changed.is_err(),
-            () = sleep_until(retry_at), if retry.is_some() => false,
-            () = sleep_until(published.twin.check) , if published.twin.mirror.is_some() => false,
+            () = sleep_until(due.unwrap_or(now)), if due.is_some() => false,
             () = channels.stopped() => true,
         };
         let assessment = assessments.borrow_and_update().clone();
         let settings = channels.desired.borrow().as_ref().map(|desired| desired.settings.clone());
         // Nothing is said before the settings are known: it might be about another target.
-        if let (Some(assessment), Some(settings)) = (assessment, settings) {
-            published.say(&channels, clock, &assessment, &settings);
-            let report = published.twin.report(&*session, &channels, &assessment, &published.gpus);
-            let reported = if stopping { timeout(GRACE, report).await.unwrap_or(Ok(())) } else { report.await };
-            retry = reported.err().map(|error| {
-                let pause = published.twin.pause;
-                tracing::warn!(%error, pause_s = pause.as_secs(), "The reported properties wait; they are sent again.");
-                published.twin.pause = (pause * 2).min(PAUSE.1);
-                Instant::now() + pause
-            });
-        }
+        let (Some(assessment), Some(settings)) = (assessment, settings) else {
+            if stopping {
+                return;
+            }
+            continue;
+        };
+        published.say(&channels, clock, &assessment, &settings);
+        let report = published.twin.report(&*session, &channels, &assessment, &published.gpus);
+        let reported = if stopping { timeout(GRACE, report).await.unwrap_or(Ok(())) } else { report.await };
+        retry = reported.err().map(|error| {
+            let pause = published.twin.pause;
+            tracing::warn!(%error, pause_s = pause.as_secs(), "The reported properties wait; they are sent again.");
+            published.twin.pause = (pause * 2).min(PAUSE.1);
+            Instant::now() + pause
+        });
         if stopping {
             return;
         }
         // Whatever changes meanwhile is one patch then: `watch` keeps the latest.
-        let pause = channels.settings().intervals.publish();
         tokio::select! {
-            () = sleep(pause) => {}
+            () = sleep(settings.intervals.publish()) => {}
             () = channels.stopped() => {}
         }
     }
@@ -130,6 +138,16 @@ impl Published {
 }
 
 impl Twin {
+    /// When the twin is to be read. Some time after a patch edgeHub may not have sent it on yet.
+    fn due(&self, now: Instant) -> Instant {
+        let quiet = self.last + CHECK;
+        match self.unchecked {
+            None => self.again,
+            Some(first) if now >= first + CHECK_AT_LAST => quiet,
+            Some(first) => quiet.min(first + CHECK_AT_LAST),
+        }
+    }
+
     /// Patches what changed, and reads the twin when it is time to.
     async fn report<S: Session>(
         &mut self,
@@ -139,18 +157,25 @@ impl Twin {
         gpus: &[Gpu],
     ) -> Result<(), SessionError> {
         let now = Instant::now();
+        let due = self.due(now);
         let mirror = match &mut self.mirror {
             Some(mirror) => {
-                if now >= self.check {
+                if now >= due {
                     let well = mirror.check(&session.twin().await?["reported"]);
                     if !well {
                         tracing::warn!("IoT Hub does not have what was reported; it is taken back and sent again.");
                     }
-                    self.check = now + if well && !mirror.is_trying() { CHECK_AGAIN } else { CHECK };
+                    self.unchecked = None;
+                    self.again = now + if well && !mirror.is_trying() { CHECK_AGAIN } else { CHECK };
+                } else if self.unchecked.is_some_and(|first| now >= first + CHECK_AT_LAST) {
+                    return Ok(());
                 }
                 mirror
             }
-            none => none.insert(Mirror::of(&session.twin().await?["reported"])),
+            none => {
+                self.again = now + CHECK_AGAIN;
+                none.insert(Mirror::of(&session.twin().await?["reported"]))
+            }
         };
         channels.withheld.send_if_modified(|known| std::mem::replace(known, mirror.withheld()) != mirror.withheld());
         let section = {
@@ -173,7 +198,8 @@ impl Twin {
                 }
                 Err(error) => return Err(error),
             }
-            self.check = Instant::now() + CHECK;
+            self.last = Instant::now();
+            self.unchecked.get_or_insert(self.last);
         }
         self.pause = PAUSE.0;
         Ok(())
