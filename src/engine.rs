@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 
-use crate::evidence::{ModuleState, Observed, Snapshot, Why};
+use crate::evidence::{Gpu, GpuDriver, ModuleState, Observed, Snapshot, Why};
 use crate::finding::{Finding, Level, Safety, Severity};
 use crate::kube_model::Calls;
-use crate::manifest::{Form, Manifest, Module, Options};
+use crate::manifest::{Form, GPU, Manifest, Module, Options};
 use crate::report::{Evaluation, Outcome, Report, Subject, Suppressed};
 use crate::settings::{Settings, Site, Suppression};
 use crate::target::{Agent, Platform, Target};
@@ -48,6 +48,10 @@ pub enum Check {
     Deployment(fn(&Manifest, &Context<'_>) -> Verdict),
     /// Each module as it runs.
     State(fn(&str, &ModuleState, &Context<'_>) -> Verdict),
+    /// Each GPU.
+    Gpu(fn(&Gpu, &Context<'_>) -> Verdict),
+    /// The driver of the GPUs.
+    GpuDriver(fn(&GpuDriver, &Context<'_>) -> Verdict),
     /// The suppressions of the settings, once everything was judged: see [`evaluate_settings`].
     Suppressions(fn(&[SuppressionUse<'_>]) -> Verdict),
 }
@@ -103,6 +107,8 @@ pub struct Context<'a> {
     pub site: &'a Site,
     /// Which module calls which other one: found once, since each rule that asks would look through all of them.
     pub(crate) calls: Calls<'a>,
+    /// Whether somebody counts on a GPU: a module that asks for one, or the settings that name some.
+    pub expects_gpus: bool,
     /// When the snapshot was taken.
     pub now: Timestamp,
 }
@@ -158,6 +164,7 @@ pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule
         agent: settings.agent,
         site: &settings.site,
         calls: snapshot.manifest.known().map(Calls::of).unwrap_or_default(),
+        expects_gpus: settings.site.gpus.is_some_and(|gpus| gpus > 0) || asks_for_gpus(snapshot),
         now: snapshot.taken_at,
     };
     // The ids are shared: every rule has a line for every module.
@@ -214,8 +221,8 @@ fn suppress(evaluation: &mut Evaluation, suppressions: &[(usize, &Suppression)])
 
 /// One line of the ledger.
 fn evaluation(rule: &'static Rule, subject: Subject, outcome: Outcome) -> Evaluation {
-    // Manifest and `$edgeAgent` twin alike were handed to us.
-    let level = Level::L1;
+    // Manifest and `$edgeAgent` twin alike were handed to us; GPUs are seen without any right.
+    let level = if matches!(rule.check, Check::Gpu(_) | Check::GpuDriver(_)) { Level::L0 } else { Level::L1 };
     Evaluation { rule: rule.id, codes: rule.codes, severity: rule.severity, subject, level, outcome }
 }
 
@@ -254,8 +261,29 @@ fn evaluate_rule(
             Observed::Absent => lines.push(line(Subject::Deployment, Outcome::NotApplicable)),
             Observed::Unknown(why) => lines.push(line(Subject::Deployment, Outcome::NotEvaluated(why.clone()))),
         },
+        Check::Gpu(check) => match &snapshot.gpus {
+            Observed::Known(gpus) => lines.extend(
+                gpus.iter()
+                    .map(|gpu| line(Subject::Gpu(gpu.uuid.as_str().into()), judged(None, || check(gpu, context)))),
+            ),
+            Observed::Absent => lines.push(line(Subject::Deployment, Outcome::NotApplicable)),
+            Observed::Unknown(why) => lines.push(line(Subject::Deployment, Outcome::NotEvaluated(why.clone()))),
+        },
+        Check::GpuDriver(check) => {
+            let outcome = match &snapshot.gpu_driver {
+                Observed::Known(driver) => judged(None, || check(driver, context)),
+                Observed::Absent => Outcome::NotApplicable,
+                Observed::Unknown(why) => Outcome::NotEvaluated(why.clone()),
+            };
+            lines.push(line(Subject::Deployment, outcome));
+        }
         Check::Suppressions(_) => {}
     }
+}
+
+fn asks_for_gpus(snapshot: &Snapshot) -> bool {
+    let mut modules = snapshot.manifest.known().into_iter().flat_map(Manifest::modules);
+    modules.any(|module| module.limit(GPU).is_some() || !module.docker_gpus().is_empty())
 }
 
 fn manifest(snapshot: &Snapshot) -> Result<&Manifest, Why> {

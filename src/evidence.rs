@@ -1,5 +1,7 @@
 //! What can be known about a device, as data: a [`Snapshot`] of what was written and what was seen.
 
+mod gpu;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -7,6 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::manifest::Manifest;
+
+pub use gpu::{
+    ClockEvent, DriverState, Ecc, Gpu, GpuDriver, GpuProcess, GpuState, Pcie, RemappedRows, RetiredPages, Xid,
+};
 
 /// An answer that may be missing for a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +67,8 @@ pub struct Snapshot {
     pub modules: Observed<BTreeMap<String, ModuleState>>,
     /// The GPUs.
     pub gpus: Observed<Vec<Gpu>>,
+    /// Their driver.
+    pub gpu_driver: Observed<GpuDriver>,
 }
 
 impl Snapshot {
@@ -76,7 +84,20 @@ impl Snapshot {
             manifest: Observed::Unknown(Why::not_given("a deployment manifest")),
             modules: Observed::Unknown(Why::not_given("the state of the running modules")),
             gpus: Observed::Unknown(Why::not_given("the GPUs of the device")),
+            gpu_driver: Observed::Unknown(Why::not_given("the driver of the GPUs")),
         }
+    }
+}
+
+impl Snapshot {
+    /// Takes in what a look at the GPUs found: none where there is no driver, and nothing is known where it does not answer.
+    pub fn see_gpus(&mut self, driver: GpuDriver, gpus: Vec<Gpu>) {
+        self.gpus = match driver.state {
+            DriverState::Up => Observed::Known(gpus),
+            DriverState::NoLibrary | DriverState::NotLoaded => Observed::Absent,
+            _ => Observed::Unknown(Why::failed("the GPUs: their driver does not answer")),
+        };
+        self.gpu_driver = Observed::Known(driver);
     }
 }
 
@@ -144,25 +165,4 @@ impl RuntimeStatus {
             RuntimeStatus::Unknown => "unknown",
         }
     }
-}
-
-/// One GPU over one collection window.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Gpu {
-    /// The stable name; PCI addresses change on this device (`gpu.md` §0).
-    pub uuid: String,
-    /// `Tesla T4` and the like.
-    pub name: String,
-    /// Mean share of time that the GPU was busy in the window, 0 to 1.
-    pub utilization_mean: f64,
-    /// Largest sample of the window, 0 to 1.
-    pub utilization_max: f64,
-    /// Memory in use, MiB.
-    pub memory_used_mib: u64,
-    /// Memory in all, MiB.
-    pub memory_total_mib: u64,
-    /// Core temperature, °C.
-    pub temperature_c: i64,
-    /// Board power, W.
-    pub power_w: f64,
 }

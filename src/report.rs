@@ -18,6 +18,8 @@ pub enum Subject {
     Deployment,
     /// One module, by its id.
     Module(Arc<str>),
+    /// One GPU, by its UUID.
+    Gpu(Arc<str>),
 }
 
 impl Subject {
@@ -25,7 +27,7 @@ impl Subject {
     pub fn module(&self) -> Option<&str> {
         match self {
             Subject::Module(id) => Some(id),
-            Subject::Deployment => None,
+            Subject::Deployment | Subject::Gpu(_) => None,
         }
     }
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Subject {
         match self {
             Subject::Deployment => f.write_str("deployment"),
             Subject::Module(id) => write!(f, "module {id}"),
+            Subject::Gpu(uuid) => write!(f, "GPU {uuid}"),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Where evidence comes from: each source answers one kind of question, asynchronously, and knows no rules. Timeouts
 //! are the collector's, so that a source that hangs harms nobody else.
 
+pub mod nvml;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
-use crate::evidence::{Gpu, RuntimeStatus};
+use crate::evidence::{Gpu, GpuDriver, RuntimeStatus};
 use crate::manifest::Manifest;
 
 /// One source of evidence.
@@ -40,8 +42,8 @@ pub enum Sight {
     Manifest(Box<Manifest>),
     /// Every module as IoT Edge reports it, by its id.
     Modules(BTreeMap<String, ReportedModule>),
-    /// Every GPU.
-    Gpus(Vec<Gpu>),
+    /// The driver of the GPUs, and every GPU.
+    Gpus(GpuDriver, Vec<Gpu>),
 }
 
 /// A module in the reported properties of `$edgeAgent`.

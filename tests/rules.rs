@@ -3,7 +3,7 @@
 //! `fixtures/rules/<id>/` holds `fails-*.json` and `passes-*.json`, at least one of each, and for rules that wait for
 //! facts about the site a `settings.json`. Fixtures whose name ends in `-vm` are judged for the VM, in
 //! `-beta14` for that agent. A fixture is a manifest or, for rules about running modules, an object with
-//! `states` (module states as in a snapshot) and `taken_at`.
+//! `states` (module states as in a snapshot), or `gpus` and `gpu_driver`, and `taken_at`.
 
 #![expect(clippy::disallowed_methods, reason = "tests read their own fixtures")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use edgeshift::engine::{self, Check, Rule};
-use edgeshift::evidence::{ModuleState, Observed, RuntimeStatus, Snapshot, Why};
+use edgeshift::evidence::{ModuleState, Observed, RuntimeStatus, Snapshot};
 use edgeshift::finding::{Finding, Safety};
 use edgeshift::manifest::Manifest;
 use edgeshift::output::{CheckResult, Judged, text};
@@ -57,14 +57,21 @@ fn fixtures(rule: &Rule, kind: &str) -> Vec<(String, String)> {
 
 fn snapshot(name: &str, text: &str) -> Snapshot {
     let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    if let Some(json) = json.as_ref().filter(|json| json.get("gpus").or(json.get("gpu_driver")).is_some()) {
+        let mut snapshot = Snapshot::empty(json["taken_at"].as_str().unwrap().parse().unwrap());
+        let of = |key: &str| json.get(key).cloned();
+        snapshot.see_gpus(
+            of("gpu_driver").map(|driver| serde_json::from_value(driver).unwrap()).unwrap_or_default(),
+            of("gpus").map(|gpus| serde_json::from_value(gpus).unwrap()).unwrap_or_default(),
+        );
+        return snapshot;
+    }
     match json.as_ref().and_then(|json| json.get("states")) {
         Some(states) => Snapshot {
-            taken_at: json.as_ref().unwrap()["taken_at"].as_str().unwrap().parse().unwrap(),
-            manifest: Observed::Unknown(Why::not_given("a deployment")),
             modules: Observed::Known(
                 states.as_object().unwrap().iter().map(|(id, s)| (id.clone(), state(s))).collect(),
             ),
-            gpus: Observed::Unknown(Why::not_given("the GPUs")),
+            ..Snapshot::empty(json.as_ref().unwrap()["taken_at"].as_str().unwrap().parse().unwrap())
         },
         None => Snapshot::of_manifest(
             Manifest::read(&Source::new(name, text)).unwrap_or_else(|error| panic!("{name}: {error}")),

@@ -74,7 +74,7 @@ fn join(
         match (question, sight) {
             (_, Ok(None)) => {}
             (_, Ok(Some(Sight::Manifest(manifest)))) => snapshot.manifest = Observed::Known(*manifest),
-            (_, Ok(Some(Sight::Gpus(gpus)))) => snapshot.gpus = Observed::Known(gpus),
+            (_, Ok(Some(Sight::Gpus(driver, gpus)))) => snapshot.see_gpus(driver, gpus),
             (_, Ok(Some(Sight::Modules(modules)))) => snapshot.modules = Observed::Known(dated(modules, now, since)),
             (Question::Manifest, Err(why)) => snapshot.manifest = Observed::Unknown(Why::failed(why)),
             (Question::Modules, Err(why)) => snapshot.modules = Observed::Unknown(Why::failed(why)),

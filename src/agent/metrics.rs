@@ -18,7 +18,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use super::{Assessment, Channels};
+use super::{Assessment, Channels, gpu_metrics};
 use crate::finding::Severity;
 use crate::link::Session;
 use crate::report::Health;
@@ -114,12 +114,6 @@ struct OfSeverity {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfGpu {
-    gpu: String,
-    name: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTask {
     task: &'static str,
 }
@@ -183,19 +177,5 @@ fn of_assessment(registry: &mut Registry, assessment: &Assessment) {
     let help = "How a module stands on the way to the target: 0 ready, 1 unknown, 2 degraded, 3 blocked";
     registry.register("module_health", help, health);
     registry.register("module_running", "Whether a module is reported as running: 1 or 0", running);
-    let busy = Family::<OfGpu, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
-    let (used, total) = (Family::<OfGpu, Gauge>::default(), Family::<OfGpu, Gauge>::default());
-    let temperature = Family::<OfGpu, Gauge>::default();
-    let bytes = |mib: u64| i64::try_from(mib.saturating_mul(1024 * 1024)).unwrap_or(i64::MAX);
-    for gpu in assessment.snapshot.gpus.known().into_iter().flatten() {
-        let label = OfGpu { gpu: gpu.uuid.clone(), name: gpu.name.clone() };
-        busy.get_or_create(&label).set(gpu.utilization_mean);
-        used.get_or_create(&label).set(bytes(gpu.memory_used_mib));
-        total.get_or_create(&label).set(bytes(gpu.memory_total_mib));
-        temperature.get_or_create(&label).set(gpu.temperature_c);
-    }
-    registry.register("gpu_busy_ratio", "Share of the last window in which the GPU was busy, 0 to 1", busy);
-    registry.register("gpu_memory_used_bytes", "Memory of the GPU in use", used);
-    registry.register("gpu_memory_total_bytes", "Memory of the GPU", total);
-    registry.register("gpu_temperature_celsius", "Temperature of the GPU", temperature);
+    gpu_metrics::register(registry, assessment.snapshot.gpu_driver.known(), assessment.snapshot.gpus.known());
 }

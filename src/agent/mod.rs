@@ -7,6 +7,7 @@
 mod assess;
 mod clock;
 mod collect;
+mod gpu_metrics;
 mod handed;
 mod metrics;
 mod outbox;

@@ -18,7 +18,7 @@ use crate::settings::LogLevel;
 use crate::verbs;
 
 /// The methods: the verbs, and two of the module itself.
-const METHODS: [&str; 5] = ["check", "explain", "ping", "refresh", "rules"];
+const METHODS: [&str; 6] = ["check", "explain", "gpu", "ping", "refresh", "rules"];
 
 /// How many may run at a time.
 pub(super) const AT_ONCE: usize = 4;
@@ -118,6 +118,16 @@ fn respond_now(request: &Request, channels: &Channels) -> Response {
             }
             Err(error) => Err(Response::error(404, error.to_string())),
         }),
+        "gpu" => {
+            let assessment = channels.assessment.borrow().clone();
+            match assessment {
+                Some(assessment) => with_arguments(request, |args| {
+                    let report = verbs::gpu::gpu(&args, &assessment.snapshot, &channels.settings());
+                    parsed(&output::json::gpu(&assessment.snapshot, &report))
+                }),
+                None => Response::error(503, "nothing was collected yet; ask again in a moment"),
+            }
+        }
         "ping" => with_arguments(request, |_: NoArguments| {
             let taken_at =
                 channels.assessment.borrow().as_ref().map(|assessment| assessment.snapshot.taken_at.to_string());

@@ -16,6 +16,8 @@ use crate::agent::{Agent, Clock};
 use crate::iotedge::Identity;
 use crate::link::{Endpoint, Mqtt, Pace};
 use crate::settings::LogLevel;
+use crate::sources::Source;
+use crate::sources::nvml::Nvml;
 
 /// What `agent` can be told; everything else is in the desired properties of its twin.
 #[derive(Debug, clap::Args)]
@@ -72,7 +74,8 @@ async fn live(identity: Identity, listen: Listen, log: Arc<dyn Fn(LogLevel) + Se
         stop.closed().await;
     });
     let session = Mqtt::start(identity.clone(), Endpoint::of(&identity), identity.credentials(), Pace::default());
-    let agent = Agent { sources: Vec::new(), session: Arc::new(session), clock: Clock::system(), listener, log };
+    let gpus: Arc<dyn Source> = Arc::new(Nvml::start(None).context("cannot start to look at the GPUs")?);
+    let agent = Agent { sources: vec![gpus], session: Arc::new(session), clock: Clock::system(), listener, log };
     agent.run(stopped).await;
     Ok(())
 }

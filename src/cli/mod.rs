@@ -2,6 +2,7 @@
 
 mod agent;
 mod demo;
+mod gpu;
 mod input;
 mod progress;
 
@@ -46,6 +47,10 @@ enum Verb {
     Agent(agent::AgentCommand),
     /// See the main job on a built-in deployment, and the module report from a simulated device
     Demo(demo::DemoCommand),
+    /// See what the GPUs of this machine do and how they are
+    ///
+    /// Exit status: 0 well; 1 a finding of severity block or silent; 2 usage error; 3 a driver that does not say.
+    Gpu(gpu::GpuCommand),
     /// List all rules
     Rules {
         /// How to print them
@@ -127,6 +132,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Verb::Check(command) => check(&command),
         Verb::Demo(command) => demo::run(&command),
         Verb::Explain(args) => explain(&args),
+        Verb::Gpu(command) => gpu::run(&command),
         Verb::Rules { format } => rules(format),
     };
     exit.unwrap_or_else(|error| {

@@ -118,19 +118,36 @@ pub fn gpu(number: u64, now: Timestamp, window_s: f64, gpus: &[Gpu]) -> Message 
         "schema": "edgeshift.gpu/1",
         "kind": "window",
         "window_s": rounded(window_s),
-        "gpus": gpus.iter().map(|gpu| json!({
-            "uuid": gpu.uuid,
-            "name": gpu.name,
-            "utilization_mean": rounded(gpu.utilization_mean),
-            "utilization_max": rounded(gpu.utilization_max),
-            "memory_used_mib": gpu.memory_used_mib,
-            "memory_total_mib": gpu.memory_total_mib,
-            "temperature_c": gpu.temperature_c,
-            "power_w": rounded(gpu.power_w),
-        })).collect::<Vec<_>>(),
+        "gpus": gpus.iter().map(of_gpu).collect::<Vec<_>>(),
         "at": second(now),
     });
     Message::new("gpu", number, now, body)
+}
+
+/// What is known of a GPU; what it does not support is left out.
+fn of_gpu(gpu: &Gpu) -> Value {
+    let share = |share: Option<f64>| share.map(rounded);
+    let mut value = json!({
+        "uuid": gpu.uuid,
+        "name": gpu.name,
+        "state": gpu.state,
+        "utilization_mean": share(gpu.utilization_mean),
+        "utilization_max": share(gpu.utilization_max),
+        "busy_s": share(gpu.busy_seconds),
+        "memory_used_mib": gpu.memory_used_mib,
+        "memory_total_mib": gpu.memory_total_mib,
+        "temperature_c": gpu.temperature_c,
+        "power_w": share(gpu.power_w),
+        "processes": gpu.processes.as_ref().map(Vec::len),
+    });
+    if !gpu.xids.is_empty() {
+        let counts = gpu.xids.iter().map(|(xid, seen)| (xid.to_string(), Value::from(seen.count)));
+        value["xids"] = counts.collect();
+    }
+    if let Some(entries) = value.as_object_mut() {
+        entries.retain(|_, value| !value.is_null());
+    }
+    value
 }
 
 /// The modules that are written or seen, sorted by id. Bare createOptions name none.

@@ -211,14 +211,18 @@ fn entry(module: &Module, snapshot: &Snapshot) -> Value {
 fn gpu(gpu: &Gpu) -> (String, Value) {
     #[expect(clippy::cast_possible_truncation, reason = "a share of time in percent")]
     let percent = |share: f64| (share.clamp(0.0, 1.0) * 100.0).round() as i64;
-    let value = json!({
+    let mut value = json!({
         "name": cut(&gpu.name),
-        "busy_percent": percent(gpu.utilization_mean),
-        "busy_percent_max": percent(gpu.utilization_max),
+        "state": gpu.state,
+        "busy_percent": gpu.utilization_mean.map(percent),
+        "busy_percent_max": gpu.utilization_max.map(percent),
         "memory_used_mib": gpu.memory_used_mib,
         "memory_total_mib": gpu.memory_total_mib,
         "temperature_c": gpu.temperature_c,
     });
+    if let Some(entries) = value.as_object_mut() {
+        entries.retain(|_, value| !value.is_null());
+    }
     (key(&gpu.uuid), value)
 }
 

@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{CheckResult, Judged, Place, Problem, Rejected};
 use crate::engine::Rule;
+use crate::evidence::Snapshot;
 use crate::finding::{Finding, Level, Safety, Severity, When};
 use crate::manifest::Manifest;
-use crate::report::{Evaluation, Health, Ledger, Outcome, Status, Subject, Summary};
+use crate::report::{Evaluation, Health, Ledger, Outcome, Report, Status, Subject, Summary};
 use crate::settings::Settings;
 use crate::text::Edit;
 
@@ -262,6 +263,31 @@ pub fn rules(rules: &[&Rule]) -> String {
         source: rule.source,
     });
     lines(&listed.collect::<Vec<_>>())
+}
+
+/// What the GPUs do, and what `report` says of them.
+pub fn gpu(snapshot: &Snapshot, report: &Report) -> String {
+    let findings = report.findings().map(|(evaluation, finding)| {
+        let gpu = match &evaluation.subject {
+            Subject::Gpu(uuid) => Some(uuid.as_ref()),
+            _ => None,
+        };
+        json!({
+            "rule": evaluation.rule,
+            "gpu": gpu,
+            "severity": finding.severity,
+            "message": finding.message,
+            "reason": finding.reason,
+            "advice": finding.fix.as_ref().map(|fix| &fix.title),
+        })
+    });
+    lines(&json!({
+        "schema": "edgeshift.gpus/1",
+        "taken_at": snapshot.taken_at.to_string(),
+        "driver": snapshot.gpu_driver.known(),
+        "gpus": snapshot.gpus.known(),
+        "findings": findings.collect::<Vec<_>>(),
+    }))
 }
 
 pub(super) fn lines(value: &impl Serialize) -> String {

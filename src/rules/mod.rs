@@ -200,6 +200,20 @@ registry! {
         starting
         unscheduled
     }
+
+    gpu {
+        driver
+        lost
+        recovery
+        xid
+        ecc
+        pages
+        rows
+        throttle
+        temperature
+        persistence
+        memory
+    }
 }
 
 /// The rules that answer to `name`, an id or a code, in any case. A code may have a rule for each target.

@@ -60,7 +60,10 @@ impl Source for Part {
         let sight = match self.question {
             Question::Manifest => Sight::Manifest(Box::new(scenario.manifest().clone())),
             Question::Modules => Sight::Modules(scenario.modules(elapsed)),
-            Question::Gpus => Sight::Gpus(scenario.gpus(elapsed)),
+            Question::Gpus => {
+                let gpus = scenario.gpus(elapsed);
+                Sight::Gpus(scenario.driver(), gpus)
+            }
         };
         Box::pin(std::future::ready(Ok(Some(sight))))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::evidence::{Gpu, RuntimeStatus};
+use crate::evidence::{Gpu, GpuDriver, RuntimeStatus};
 use crate::manifest::{FPGA, GPU, Manifest, Module};
 use crate::sources::ReportedModule;
 use crate::text::{self, At, Source};
@@ -104,6 +104,12 @@ impl Scenario {
         self.manifest.modules().filter_map(listed).collect::<Vec<Value>>()
     }
 
+    /// The driver of the GPUs, as Azure Stack Edge 2102 has it (`gpu.md` §0.2).
+    pub(super) fn driver(&self) -> GpuDriver {
+        let (version, cuda) = (Some("460.32.03".to_owned()), Some("11.2".to_owned()));
+        GpuDriver { version, cuda, gpus: self.gpus.into(), ..GpuDriver::default() }
+    }
+
     /// The GPUs over the second that ends `elapsed` after the start: busy in waves once the slow module runs.
     pub(super) fn gpus(&self, elapsed: Duration) -> Vec<Gpu> {
         (0..self.gpus).map(|index| tesla_t4(index, elapsed)).collect()
@@ -120,13 +126,16 @@ fn tesla_t4(index: u8, elapsed: Duration) -> Gpu {
     Gpu {
         uuid: format!("GPU-5a1f7c1e-2f5c-4c5e-9a34-1f0c2d9b7e1{index}"),
         name: "Tesla T4".to_owned(),
-        utilization_mean: mean,
-        utilization_max: max,
-        memory_used_mib: if end < PULL.as_secs_f64() { 3 } else { 1_930 },
+        index: index.into(),
+        utilization_mean: Some(mean),
+        utilization_max: Some(max),
+        memory_used_mib: Some(if end < PULL.as_secs_f64() { 3 } else { 1_930 }),
         // As `nvidia-smi` shows it on the device (`ase-runtime.md` §2.5).
-        memory_total_mib: 15_109,
-        temperature_c: if mean > 0.0 { 47 } else { 38 },
-        power_w: 9.5 + 55.0 * mean,
+        memory_total_mib: Some(15_109),
+        temperature_c: Some(if mean > 0.0 { 47 } else { 38 }),
+        power_w: Some(9.5 + 55.0 * mean),
+        persistence: Some(true),
+        ..Gpu::default()
     }
 }
 

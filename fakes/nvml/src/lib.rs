@@ -63,8 +63,8 @@ pub fn install(folder: &Path, scenario: &str, symbols: Symbols) -> io::Result<Pa
 /// Renames `symbol` in the table of names, so that nobody finds it.
 fn hide(library: &mut [u8], symbol: &str) {
     let name = [b"\0", symbol.as_bytes(), b"\0"].concat();
-    let places: Vec<usize> =
-        library.windows(name.len()).enumerate().filter(|(_, bytes)| *bytes == name).map(|(at, _)| at + 1).collect();
+    let ends = library.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at);
+    let places: Vec<usize> = ends.filter(|at| library[*at..].starts_with(&name)).map(|at| at + 1).collect();
     for at in places {
         library[at] = b'x';
     }

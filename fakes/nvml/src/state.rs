@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use crate::scenario::{Gpu, Scenario};
@@ -112,7 +112,8 @@ impl Played {
 }
 
 fn read() -> Option<String> {
-    fs::read_to_string(folder()?.join(SCENARIO)).ok()
+    static PLACE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    fs::read_to_string(PLACE.get_or_init(folder).as_ref()?.join(SCENARIO)).ok()
 }
 
 /// Where this library lies: the file whose code is running.

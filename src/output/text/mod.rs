@@ -1,6 +1,7 @@
 //! The report for people: a frame for each finding, then what could not be evaluated, then one line.
 
 mod frame;
+mod gpu;
 mod pages;
 mod patch;
 
@@ -11,6 +12,7 @@ use annotate_snippets::Renderer;
 use super::{CheckResult, Judged, Reason, Rejected, words};
 use crate::manifest::ManifestError;
 
+pub use gpu::gpu;
 pub(super) use pages::first_paragraph;
 pub use pages::{page, table};
 

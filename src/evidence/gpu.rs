@@ -1,0 +1,230 @@
+//! What is known of the GPUs and of their driver. What a GPU or an old driver does not support is `None`, never 0.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The driver of the GPUs, as this container meets it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GpuDriver {
+    /// Whether it answers.
+    pub state: DriverState,
+    /// Its version: `535.261.03`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The version of CUDA up to which it goes: `12.2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cuda: Option<String>,
+    /// What it said in place of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// How many GPUs this container sees.
+    pub gpus: u32,
+}
+
+/// Whether the driver answers, and if not, why (`gpu.md` §3.2, §6.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriverState {
+    /// It answers.
+    #[default]
+    Up,
+    /// There is no `libnvidia-ml.so.1` in this container.
+    NoLibrary,
+    /// The library is there, the driver is not.
+    NotLoaded,
+    /// The library belongs to another version of the driver.
+    Mismatch,
+    /// The container may not use the device: most often its cgroup lost it.
+    NoAccess,
+    /// It does not come back from a call.
+    Unresponsive,
+    /// It answers with an error.
+    Failed,
+}
+
+/// One GPU over one collection window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gpu {
+    /// The stable name; PCI addresses change on this device (`gpu.md` §0).
+    pub uuid: String,
+    /// `Tesla T4` and the like.
+    pub name: String,
+    /// Its place in the driver's list, which is no stable name.
+    pub index: u32,
+    /// Whether it can be used.
+    pub state: GpuState,
+    /// Mean share of time that the GPU was busy in the window, 0 to 1.
+    pub utilization_mean: Option<f64>,
+    /// Largest sample of the window, 0 to 1.
+    pub utilization_max: Option<f64>,
+    /// Seconds of the window in which it was busy.
+    pub busy_seconds: Option<f64>,
+    /// Seconds that the samples cover.
+    pub window_seconds: Option<f64>,
+    /// Mean share of time that its memory was read or written, 0 to 1.
+    pub memory_utilization_mean: Option<f64>,
+    /// Memory in use, MiB.
+    pub memory_used_mib: Option<u64>,
+    /// Memory in all, MiB.
+    pub memory_total_mib: Option<u64>,
+    /// Core temperature, °C.
+    pub temperature_c: Option<i64>,
+    /// Temperature up to which the board is to run, °C.
+    pub temperature_max_c: Option<i64>,
+    /// Temperature at which the board slows itself down, °C.
+    pub temperature_slowdown_c: Option<i64>,
+    /// Temperature at which the board switches itself off, °C.
+    pub temperature_shutdown_c: Option<i64>,
+    /// Board power, W: the mean of the window where the driver counts energy.
+    pub power_w: Option<f64>,
+    /// What it may draw, W.
+    pub power_limit_w: Option<f64>,
+    /// Energy since the driver was loaded, J.
+    pub energy_j: Option<f64>,
+    /// Clock of the multiprocessors, MHz.
+    pub sm_mhz: Option<u32>,
+    /// Clock of the memory, MHz.
+    pub memory_mhz: Option<u32>,
+    /// Performance state, 0 (fastest) to 15.
+    pub performance_state: Option<u8>,
+    /// Why the clocks are not higher right now: the bits of `gpu.md` §3.3.
+    pub clock_events: Option<u64>,
+    /// In how many of the last ten minutes each reason was seen.
+    pub clock_event_minutes: BTreeMap<ClockEvent, u8>,
+    /// Generation and width of the link to the processor.
+    pub pcie: Option<Pcie>,
+    /// Errors of the memory.
+    pub ecc: Option<Ecc>,
+    /// Memory pages taken out of use; Turing and older.
+    pub retired: Option<RetiredPages>,
+    /// Memory rows replaced; Ampere and newer.
+    pub remapped: Option<RemappedRows>,
+    /// What the driver wants done: field 230 (`gpu.md` §0.6).
+    pub recovery_action: Option<u64>,
+    /// Whether the GPU stays initialised while nobody uses it.
+    pub persistence: Option<bool>,
+    /// Whether only one process may use it, as MPS has it.
+    pub exclusive: Option<bool>,
+    /// Who computes on it; `None` where that cannot be asked.
+    pub processes: Option<Vec<GpuProcess>>,
+    /// Faults that the driver reported since this module looks, by their number.
+    pub xids: BTreeMap<u64, Xid>,
+}
+
+/// Whether a GPU can be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GpuState {
+    /// It answers.
+    #[default]
+    Up,
+    /// It is gone from the bus.
+    Lost,
+    /// It waits for a reset.
+    ResetRequired,
+}
+
+/// Why the clocks of a GPU are lower than they could be, where that is a fault (`gpu.md` §3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockEvent {
+    /// The board slowed itself down, for heat or power.
+    HardwareSlowdown,
+    /// The driver keeps the temperature down.
+    SoftwareThermal,
+    /// The board keeps the temperature down.
+    HardwareThermal,
+    /// A signal from outside, of a power supply or a baseboard.
+    PowerBrake,
+}
+
+impl ClockEvent {
+    /// All of them.
+    pub const ALL: [ClockEvent; 4] =
+        [Self::HardwareSlowdown, Self::SoftwareThermal, Self::HardwareThermal, Self::PowerBrake];
+
+    /// Its bit (`gpu.md` §3.3).
+    pub fn bit(self) -> u64 {
+        match self {
+            ClockEvent::HardwareSlowdown => 0x8,
+            ClockEvent::SoftwareThermal => 0x20,
+            ClockEvent::HardwareThermal => 0x40,
+            ClockEvent::PowerBrake => 0x80,
+        }
+    }
+}
+
+/// The link between GPU and processor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pcie {
+    /// Generation right now; idle GPUs lower it.
+    pub generation: u32,
+    /// Lanes right now.
+    pub width: u32,
+    /// Generation at most.
+    pub max_generation: u32,
+    /// Lanes at most.
+    pub max_width: u32,
+}
+
+/// Errors of the memory, and whether they are looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ecc {
+    /// Whether errors are corrected.
+    pub enabled: bool,
+    /// Whether they will be after the next restart.
+    pub pending: bool,
+    /// Corrected since the driver was loaded.
+    pub corrected: u64,
+    /// Not corrected since the driver was loaded.
+    pub uncorrected: u64,
+}
+
+/// Memory pages taken out of use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetiredPages {
+    /// For several corrected errors.
+    pub corrected: u64,
+    /// For an error that could not be corrected.
+    pub uncorrected: u64,
+    /// Whether more are taken out of use at the next restart.
+    pub pending: bool,
+}
+
+/// Memory rows replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RemappedRows {
+    /// For corrected errors.
+    pub corrected: u64,
+    /// For errors that could not be corrected.
+    pub uncorrected: u64,
+    /// Whether a replacement waits for a reset.
+    pub pending: bool,
+    /// Whether one failed.
+    pub failed: bool,
+}
+
+/// A process that computes on a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuProcess {
+    /// Its number, of the host's or of our own namespace (`gpu.md` §4.1).
+    pub pid: u32,
+    /// Its memory, MiB, where the driver knows.
+    pub memory_mib: Option<u64>,
+}
+
+/// A fault that the driver reported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Xid {
+    /// How often.
+    pub count: u64,
+    /// Seconds since the last one.
+    pub seconds_ago: u64,
+}

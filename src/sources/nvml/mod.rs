@@ -1,0 +1,90 @@
+//! The GPUs, asked through NVML. Everything that may block runs on threads of its own: a driver that hangs is reported as
+//! such and never holds up the module. Knows no rules.
+
+mod events;
+mod raw;
+mod sampler;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use self::events::Events;
+use self::sampler::Sampler;
+use super::{Look, Question, Sight, Source};
+use crate::evidence::{DriverState, Gpu, GpuDriver};
+
+/// How long the driver may take for one look. The slowest call known takes 1.5 s (`gpu.md` §5.1).
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// The GPUs of this machine.
+#[derive(Debug)]
+pub struct Nvml {
+    requests: SyncSender<oneshot::Sender<(GpuDriver, Vec<Gpu>)>>,
+    deadline: Duration,
+}
+
+impl Nvml {
+    /// Starts to look at the GPUs, through the library at `library` or through the one that the system finds.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(library: Option<PathBuf>) -> io::Result<Self> {
+        Self::with_deadline(library, DEADLINE)
+    }
+
+    /// The same, with another time that the driver may take.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn with_deadline(library: Option<PathBuf>, deadline: Duration) -> io::Result<Self> {
+        // One look may run and one may wait; more only pile up behind a driver that hangs.
+        let (requests, asked) = sync_channel::<oneshot::Sender<_>>(1);
+        let events = Events::start(library.clone())?;
+        let mut sampler = Sampler::new(library);
+        std::thread::Builder::new().name("gpu".to_owned()).spawn(move || {
+            while let Ok(answer) = asked.recv() {
+                // Nobody waits any more where the deadline has passed.
+                let _ = answer.send(sampler.look(&events));
+            }
+        })?;
+        Ok(Self { requests, deadline })
+    }
+
+    /// Looks once, within the deadline.
+    pub async fn gpus(&self) -> Result<(GpuDriver, Vec<Gpu>), String> {
+        let (answer, seen) = oneshot::channel();
+        match self.requests.try_send(answer) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Ok((unresponsive(self.deadline), Vec::new())),
+            Err(TrySendError::Disconnected(_)) => return Err("the thread that looks at the GPUs has died".to_owned()),
+        }
+        match tokio::time::timeout(self.deadline, seen).await {
+            Ok(Ok(seen)) => Ok(seen),
+            Ok(Err(_)) => Err("the thread that looks at the GPUs has died".to_owned()),
+            Err(_) => Ok((unresponsive(self.deadline), Vec::new())),
+        }
+    }
+}
+
+impl Source for Nvml {
+    fn name(&self) -> &'static str {
+        "nvml"
+    }
+
+    fn question(&self) -> Question {
+        Question::Gpus
+    }
+
+    fn look(&self) -> Look<'_> {
+        Box::pin(async { self.gpus().await.map(|(driver, gpus)| Some(Sight::Gpus(driver, gpus))) })
+    }
+}
+
+fn unresponsive(deadline: Duration) -> GpuDriver {
+    let detail = Some(format!("no answer within {} s", deadline.as_secs_f64()));
+    GpuDriver { state: DriverState::Unresponsive, detail, ..GpuDriver::default() }
+}
