@@ -163,12 +163,12 @@ async fn a_monitor_reads_how_it_stands() {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
     assert!(metrics.contains("edgeshift_gpu_memory_total_bytes{gpu=\"GPU-"), "{metrics}");
-    let Running { device, metrics, stop, agent, _folder } = running;
+    let Running { device, metrics, stop, agent, .. } = running;
     drop(device);
     // Where edgeHub is gone, nobody is ready, and the module lives.
     let folder = Folder::new();
     let nowhere = EmbeddedDevice::start(EmbeddedConfig::new(folder.path(), std::collections::BTreeMap::new())).await;
-    let running = Running { device: nowhere.unwrap().0, metrics, stop, agent, _folder };
+    let running = Running { device: nowhere.unwrap().0, metrics, stop, agent, _folder: folder };
     let unready = async {
         while running.get("/readyz").await.0 != 503 {
             tokio::time::sleep(Duration::from_millis(20)).await;
