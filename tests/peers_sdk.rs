@@ -24,6 +24,13 @@ use tokio::sync::{Mutex, mpsc};
 /// The Python clients have their ports built in: one device at a time.
 static PORTS: Mutex<()> = Mutex::const_new(());
 
+/// The ports, for one test; the device of the one before may still be closing.
+async fn ports() -> tokio::sync::MutexGuard<'static, ()> {
+    let guard = PORTS.lock().await;
+    until(|| [8883, 443].iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())).await;
+    guard
+}
+
 fn python() -> Command {
     let python = std::env::var("EDGESHIFT_PYTHON");
     Command::new(python.expect("EDGESHIFT_PYTHON names a Python with azure-iot-device, azure-iot-hub and six"))
@@ -122,7 +129,7 @@ async fn service(device: &EmbeddedDevice, arguments: &[&str]) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python"]
 async fn peer_link_microsofts_module_client_believes_the_device() {
-    let _alone = PORTS.lock().await;
+    let _alone = ports().await;
     let folder = Folder::new();
     let (device, mut arrivals) = EmbeddedDevice::start(config(&folder)).await.unwrap();
     let mut module = Module::start(&device, "us", &["3600"]).await;
@@ -174,7 +181,7 @@ async fn peer_link_microsofts_module_client_believes_the_device() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python"]
 async fn peer_link_microsofts_module_client_renews_its_token_over_websockets() {
-    let _alone = PORTS.lock().await;
+    let _alone = ports().await;
     let folder = Folder::new();
     let (device, _arrivals) = EmbeddedDevice::start(config(&folder)).await.unwrap();
     // It renews two minutes before the end.
@@ -191,7 +198,7 @@ async fn peer_link_microsofts_module_client_renews_its_token_over_websockets() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python"]
 async fn peer_link_microsofts_service_client_reaches_a_module() {
-    let _alone = PORTS.lock().await;
+    let _alone = ports().await;
     let folder = Folder::new();
     let (device, _arrivals) = EmbeddedDevice::start(config(&folder)).await.unwrap();
     let twin = service(&device, &["edge", "us", "twin"]).await;
@@ -341,7 +348,7 @@ const METHODS: [(&str, &str, u64, &str); 8] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Python with azure-iot-hub and ports 8883 and 443"]
 async fn peer_link_a_service_invokes_every_method_of_our_module() {
-    let _ports = PORTS.lock().await;
+    let _ports = ports().await;
     let folder = Folder::new();
     let deployment = include_str!("../examples/fpga-deployment.json");
     let pieces: Vec<&str> = deployment.lines().collect();
