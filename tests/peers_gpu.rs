@@ -1,7 +1,7 @@
-//! NVIDIA's public client of NVML takes the fake library for a driver, and reads what the scenario says.
+//! NVIDIA's public client of NVML takes the fake library for a driver, and reads what the scenario says; NVIDIA's own library
+//! without a driver says that there is none.
 
 #![expect(clippy::disallowed_methods, reason = "the peer is a program")]
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::path::Path;
 use std::process::Command;
@@ -66,4 +66,26 @@ fn peer_gpu_public_client_reads_what_is_played() {
         "xid": ["GPU-00000000-0000-0000-0000-000000000000", 48], "lost": 15,
     });
     assert_eq!(seen, expected);
+}
+
+/// The genuine libraries of two drivers, where there is no driver (`gpu.md` §0.4).
+#[cfg(feature = "agent")]
+#[test]
+#[ignore = "needs EDGESHIFT_NVML_LIBRARIES: a folder with NVIDIA's libraries; says so where they cannot be had"]
+fn peer_gpu_genuine_library_without_a_driver_is_no_driver() {
+    let folder = std::env::var("EDGESHIFT_NVML_LIBRARIES").expect("EDGESHIFT_NVML_LIBRARIES names a folder");
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let libraries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    if libraries.is_empty() || Path::new("/proc/driver/nvidia/version").exists() {
+        println!("skipped: {folder} is empty, since the component cannot be had, or there is a driver here");
+        return;
+    }
+    for library in libraries {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgeshift"));
+        let output = command.args(["gpu", "--format", "json", "--library"]).arg(&library).output().unwrap();
+        let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(seen["driver"]["state"], "not-loaded", "{}: {seen}", library.display());
+        assert_eq!(output.status.code(), Some(0), "{}", library.display());
+        println!("{}: {}", library.display(), seen["driver"]["detail"]);
+    }
 }
