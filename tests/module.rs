@@ -162,7 +162,7 @@ async fn a_monitor_reads_how_it_stands() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
-    assert!(metrics.contains("edgeshift_gpu_memory_total_bytes{gpu=\"GPU-"), "{metrics}");
+    assert!(metrics.contains("edgeshift_gpu_memory_total_bytes{gpu=\"0\",uuid=\"GPU-"), "{metrics}");
     let Running { device, metrics, stop, agent, .. } = running;
     drop(device);
     // Where edgeHub is gone, nobody is ready, and the module lives.
