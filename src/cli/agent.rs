@@ -12,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::device::{SourceName, sources};
 use crate::agent::{Agent, Clock};
 use crate::iotedge::Identity;
 use crate::link::{Endpoint, Mqtt, Pace};
@@ -23,6 +24,10 @@ pub(super) struct AgentCommand {
     /// Where /metrics, /healthz and /readyz are served; port 0 is any that is free, `off` serves them nowhere
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:9600")]
     listen: Listen,
+
+    /// Where to look on the device
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE", default_value = "all")]
+    source: Vec<SourceName>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +49,16 @@ pub(super) fn run(command: &AgentCommand) -> anyhow::Result<super::Exit> {
         .enable_all()
         .build()
         .context("cannot start the module's tasks")?;
-    runtime.block_on(live(identity, command.listen, log))?;
+    runtime.block_on(live(identity, command, log))?;
     Ok(super::Exit::Pass)
 }
 
-async fn live(identity: Identity, listen: Listen, log: Arc<dyn Fn(LogLevel) + Send + Sync>) -> anyhow::Result<()> {
-    let listener = match listen.0 {
+async fn live(
+    identity: Identity,
+    command: &AgentCommand,
+    log: Arc<dyn Fn(LogLevel) + Send + Sync>,
+) -> anyhow::Result<()> {
+    let listener = match command.listen.0 {
         None => None,
         Some(address) => {
             let listener = TcpListener::bind(address).await;
@@ -72,7 +81,12 @@ async fn live(identity: Identity, listen: Listen, log: Arc<dyn Fn(LogLevel) + Se
         stop.closed().await;
     });
     let session = Mqtt::start(identity.clone(), Endpoint::of(&identity), identity.credentials(), Pace::default());
-    let agent = Agent { sources: Vec::new(), session: Arc::new(session), clock: Clock::system(), listener, log };
+    let clock = Clock::system();
+    let (sources, left_out) = sources(&command.source, clock);
+    for line in left_out {
+        tracing::info!(source = line.name, why = ?line.answer, "There is no such source here.");
+    }
+    let agent = Agent { sources, session: Arc::new(session), clock, listener, log };
     agent.run(stopped).await;
     Ok(())
 }

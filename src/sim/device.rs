@@ -61,6 +61,7 @@ impl Source for Part {
             Question::Manifest => Sight::Manifest(Box::new(scenario.manifest().clone())),
             Question::Modules => Sight::Modules(scenario.modules(elapsed)),
             Question::Gpus => Sight::Gpus(scenario.gpus(elapsed)),
+            Question::Siblings | Question::Engine | Question::Process => return Box::pin(std::future::ready(Ok(None))),
         };
         Box::pin(std::future::ready(Ok(Some(sight))))
     }
