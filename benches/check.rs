@@ -76,7 +76,7 @@ fn generated(modules: usize) -> Input {
             "Env": ["MODE=fast", format!("PEER=module{}:{}", i / 2, 5000 + i / 2), "Logging__LogLevel=debug"],
             "Labels": { "owner": "line", "note": "quoted" },
         });
-        let options = if i % 3 == 0 { of_docker } else { of_kubernetes };
+        let options = if i.is_multiple_of(3) { of_docker } else { of_kubernetes };
         let mut settings = json!({ "image": format!("example.azurecr.io/module{i}:1.{i}") });
         let text = options.to_string();
         let characters: Vec<char> = text.chars().collect();

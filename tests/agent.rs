@@ -303,9 +303,12 @@ async fn a_task_that_dies_starts_again_and_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn what_others_left_in_the_twin_goes_and_comes_back_no_more() {
-    let mut running = start(intervals(), Device::start(Scenario::built_in()).sources());
+    let mut running = start(
+        json!({ "intervals": { "collect": 10.0, "publish": 10.0 } }),
+        Device::start(Scenario::built_in()).sources(),
+    );
     running.hub.report(json!({ "left": { "over": "x" } })).await.unwrap();
-    running.after(2.0).await;
+    running.after(30.0).await;
     assert_eq!(running.hub.reported().get("left"), None);
     running.hub.report(json!({ "left": { "over": "y" } })).await.unwrap();
     running.after(1_000.0).await;

@@ -1,6 +1,5 @@
 //! Evidence from sources that fail, hang or answer garbage: only their own part of the snapshot changes.
 
-#![expect(clippy::disallowed_methods, reason = "tests make their own sockets")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::path::PathBuf;

@@ -13,6 +13,7 @@ use edgeshift::manifest::{Manifest, ManifestError};
 use edgeshift::output::{CheckResult, Judged, json, text};
 use edgeshift::report::{Outcome, Summary};
 use edgeshift::settings::Settings;
+use edgeshift::sim::{EmbeddedConfig, EmbeddedDevice};
 use edgeshift::text::Source;
 use edgeshift::verbs;
 
@@ -135,12 +136,38 @@ fn peer_docker_builds_the_image_and_runs_it() {
     succeeded("docker build", &docker(&["build", "--build-arg", &base, "-f", &file, "-t", image, root]));
     let version = succeeded("docker run", &docker(&["run", "--rm", image, "--version"]));
     assert_eq!(version.trim(), format!("edgeshift {}", env!("CARGO_PKG_VERSION")));
-    let demo = succeeded("docker run", &docker(&["run", "--rm", "--read-only", image, "demo"]));
+    // A root that cannot be written is enough, but for the sockets of the demo.
+    let demo = ["run", "--rm", "--read-only", "--tmpfs", "/tmp", image, "demo"];
+    let demo = succeeded("docker run", &docker(&demo));
     assert!(demo.contains("← twin"), "{demo}");
-    // What a deployment starts keeps running.
-    let id = succeeded("docker run", &docker(&["run", "-d", image]));
-    std::thread::sleep(std::time::Duration::from_secs(5));
-    let running = succeeded("docker inspect", &docker(&["inspect", "-f", "{{.State.Running}}", id.trim()]));
+
+    // What a deployment starts, as edgeAgent starts it: a module that reports.
+    let folder = std::env::temp_dir().join(format!("edgeshift-image-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let modules = [("edgeshift".to_owned(), serde_json::json!({ "intervals": { "publish": 0.5 } }))].into();
+    let (mqtt_port, https_port) = (8883, 443);
+    let config = EmbeddedConfig { mqtt_port, https_port, ..EmbeddedConfig::new(&folder, modules) };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (device, _arrivals) = runtime.block_on(EmbeddedDevice::start(config)).unwrap();
+    let volume = format!("{0}:{0}", folder.display());
+    let mut run: Vec<String> =
+        ["run", "-d", "--read-only", "--network", "host", "-v", &volume].map(str::to_owned).into();
+    for (name, value) in device.environment("edgeshift").unwrap() {
+        run.extend(["-e".to_owned(), format!("{name}={value}")]);
+    }
+    run.push(image.to_owned());
+    let id = succeeded("docker run", &docker(&run.iter().map(String::as_str).collect::<Vec<_>>()));
+    let reported = || device.iot_hub().twin("edgeshift").unwrap()["reported"]["edgeshift"]["version"].clone();
+    let since = std::time::Instant::now();
+    while reported().is_null() && since.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let log = docker(&["logs", id.trim()]);
+    succeeded("docker stop", &docker(&["stop", "-t", "9", id.trim()]));
+    let exit = succeeded("docker inspect", &docker(&["inspect", "-f", "{{.State.ExitCode}}", id.trim()]));
     succeeded("docker rm", &docker(&["rm", "-f", id.trim()]));
-    assert_eq!(running.trim(), "true");
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(reported(), env!("CARGO_PKG_VERSION"), "{}", String::from_utf8_lossy(&log.stdout));
+    // It ended by itself on SIGTERM.
+    assert_eq!(exit.trim(), "0");
 }

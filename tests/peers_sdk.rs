@@ -15,7 +15,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use edgeshift::hub::topic::Properties;
-use edgeshift::sim::{Arrival, Behaviour, EmbeddedConfig, EmbeddedDevice, Key};
+use edgeshift::sim::{Arrival, Behaviour, EmbeddedConfig, EmbeddedDevice, Key, Route};
 use rumqttc::{ConnAck, ConnectReturnCode, Packet};
 use serde_json::{Value, json};
 use sockets::{Client, Folder, Http, until};
@@ -23,6 +23,13 @@ use tokio::sync::{Mutex, mpsc};
 
 /// The Python clients have their ports built in: one device at a time.
 static PORTS: Mutex<()> = Mutex::const_new(());
+
+/// The ports, for one test; the device of the one before may still be closing.
+async fn ports() -> tokio::sync::MutexGuard<'static, ()> {
+    let guard = PORTS.lock().await;
+    until(|| [8883, 443].iter().all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())).await;
+    guard
+}
 
 fn python() -> Command {
     let python = std::env::var("EDGESHIFT_PYTHON");
@@ -122,7 +129,7 @@ async fn service(device: &EmbeddedDevice, arguments: &[&str]) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python"]
 async fn peer_link_microsofts_module_client_believes_the_device() {
-    let _alone = PORTS.lock().await;
+    let _alone = ports().await;
     let folder = Folder::new();
     let (device, mut arrivals) = EmbeddedDevice::start(config(&folder)).await.unwrap();
     let mut module = Module::start(&device, "us", &["3600"]).await;
@@ -174,7 +181,7 @@ async fn peer_link_microsofts_module_client_believes_the_device() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python"]
 async fn peer_link_microsofts_module_client_renews_its_token_over_websockets() {
-    let _alone = PORTS.lock().await;
+    let _alone = ports().await;
     let folder = Folder::new();
     let (device, _arrivals) = EmbeddedDevice::start(config(&folder)).await.unwrap();
     // It renews two minutes before the end.
@@ -191,7 +198,7 @@ async fn peer_link_microsofts_module_client_renews_its_token_over_websockets() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python"]
 async fn peer_link_microsofts_service_client_reaches_a_module() {
-    let _alone = PORTS.lock().await;
+    let _alone = ports().await;
     let folder = Folder::new();
     let (device, _arrivals) = EmbeddedDevice::start(config(&folder)).await.unwrap();
     let twin = service(&device, &["edge", "us", "twin"]).await;
@@ -314,4 +321,92 @@ async fn peer_link_the_device_takes_the_bytes_that_others_were_seen_to_send() {
 
 fn bytes_of(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+}
+
+/// A program that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Every method of the module, with a payload, and what its answer has at a path.
+const METHODS: [(&str, &str, u64, &str); 8] = [
+    ("check", r#"{"fail_on": "info"}"#, 200, "/files/0/findings/0/rule"),
+    ("explain", r#"{"rule": "STO-001"}"#, 200, "/0/page"),
+    ("ping", "{}", 200, "/taken_at"),
+    ("ping", "null", 200, "/version"),
+    ("refresh", "{}", 200, "/summary/block"),
+    ("rules", "{}", 200, "/0/id"),
+    ("rules", r#"{"colour": "red"}"#, 400, "/error"),
+    ("reboot", "{}", 404, "/error"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Python with azure-iot-hub and ports 8883 and 443"]
+async fn peer_link_a_service_invokes_every_method_of_our_module() {
+    let _ports = ports().await;
+    let folder = Folder::new();
+    let deployment = include_str!("../examples/fpga-deployment.json");
+    let pieces: Vec<&str> = deployment.lines().collect();
+    let pieces: Vec<String> = pieces.chunks(40).map(|lines| lines.join("\n")).collect();
+    let desired = json!({ "manifest": pieces, "intervals": { "collect": 0.5, "publish": 0.5 }, "log": "debug" });
+    let (modules, routes) = ([("edgeshift".to_owned(), desired)].into(), vec![Route::everything_upstream()]);
+    let config = EmbeddedConfig { modules, routes, ..config(&folder) };
+    let (device, mut arrivals) = EmbeddedDevice::start(config).await.unwrap();
+    let agent = Command::new(env!("CARGO_BIN_EXE_edgeshift"))
+        .args(["agent", "--listen", "127.0.0.1:0"])
+        .env_clear()
+        .envs(device.environment("edgeshift").unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut agent = Killed(agent);
+    let output = BufReader::new(agent.0.stdout.take().unwrap());
+    let log = std::thread::spawn(move || output.lines().map(Result::unwrap).collect::<Vec<_>>());
+    until(|| device.iot_hub().twin("edgeshift").unwrap()["reported"]["health"] == "blocked").await;
+
+    let arguments = METHODS.iter().flat_map(|(method, payload, ..)| [*method, *payload]);
+    let answers =
+        service(&device, &[&["edge", "edgeshift", "call"], arguments.collect::<Vec<_>>().as_slice()].concat()).await;
+    for ((method, _, status, path), answer) in METHODS.iter().zip(answers.as_array().unwrap()) {
+        assert_eq!(answer["status"], *status, "{method}: {answer}");
+        assert!(answer["payload"].pointer(path).is_some_and(|value| !value.is_null()), "{method} {path}: {answer}");
+    }
+    // Nothing is answered that the list of methods does not name, and the other way round.
+    let unknown = answers[7]["payload"]["error"].as_str().unwrap();
+    for (method, ..) in METHODS.iter().filter(|(.., status, _)| *status == 200) {
+        assert!(unknown.contains(method), "{unknown}");
+    }
+
+    let twin = service(&device, &["edge", "edgeshift", "twin"]).await;
+    assert_eq!(twin["properties"]["reported"]["modules"]["scorer"]["health"], "blocked", "{twin}");
+    service(&device, &["edge", "edgeshift", "desire", r#"{"target": "ase-vm", "log": "loud"}"#]).await;
+    let reported = || device.iot_hub().twin("edgeshift").unwrap()["reported"].clone();
+    until(|| reported()["edgeshift"]["target"] == "ase-vm" && reported()["settings"]["refused"]["log"].is_string())
+        .await;
+
+    // SIGTERM: a last word, DISCONNECT, and status 0, well within the ten seconds that IoT Edge gives.
+    let killed = Command::new("kill").args(["-TERM", &agent.0.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let ended = tokio::task::spawn_blocking(move || agent.0.wait().unwrap());
+    let status = tokio::time::timeout(Duration::from_secs(8), ended).await.unwrap().unwrap();
+    assert!(status.success());
+    until(|| !device.edge_hub().is_connected("edgeshift")).await;
+    let arrived = std::iter::from_fn(|| arrivals.try_recv().ok()).any(|arrival| match arrival {
+        Arrival::Telemetry { properties, .. } => properties.get(Properties::OUTPUT) == Some("health"),
+        Arrival::Reported { .. } => false,
+    });
+    assert!(arrived);
+    // Every line of the log is JSON, and none holds a token.
+    let log = log.join().unwrap();
+    assert!(log.len() > 2, "{log:?}");
+    for line in log {
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        assert!(event["level"].is_string() && event["message"].is_string(), "{line}");
+        assert!(!line.contains("SharedAccess"), "{line}");
+    }
 }

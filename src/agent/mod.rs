@@ -115,11 +115,7 @@ impl<S: Session> Agent<S> {
         while producers.join_next().await.is_some() {}
         // All is said; what is said last has to get out, and nobody waits for ever.
         channels.outbox.close();
-        let flushed = async {
-            while channels.outbox.standing().waiting > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await
-            }
-        };
+        let flushed = channels.outbox.emptied();
         if timeout(GRACE, flushed).await.is_err() {
             tracing::warn!(messages = channels.outbox.standing().waiting, "Messages were left unsent at the end.");
         }

@@ -69,6 +69,13 @@ impl Outbox {
         self.changed.send_replace(true);
     }
 
+    /// Ready once everything was sent.
+    pub(super) async fn emptied(&self) {
+        while self.standing().waiting > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn first(&self) -> Option<Message> {
         self.lock().messages.front().map(|(message, _)| message.clone())
     }

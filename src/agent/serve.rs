@@ -149,7 +149,9 @@ fn with_arguments<A: DeserializeOwned>(
     request: &Request,
     answer: impl FnOnce(A) -> Result<Value, Response>,
 ) -> Response {
-    let mut payload = if request.payload.is_null() { json!({}) } else { request.payload.clone() };
+    // azure-iot-hub sends an empty text for no payload.
+    let is_none = request.payload.is_null() || request.payload == "";
+    let mut payload = if is_none { json!({}) } else { request.payload.clone() };
     let next = payload.as_object_mut().and_then(|payload| payload.remove("next"));
     let args = match serde_path_to_error::deserialize(payload) {
         Ok(args) => args,

@@ -96,8 +96,8 @@ async fn play(scenario: Scenario, command: &DemoCommand) -> anyhow::Result<()> {
     let modules = [(MODULE.to_owned(), settings.clone()), (CLIENT.to_owned(), json!({}))].into();
     let ports = if command.serve { (command.mqtt_port, command.https_port) } else { (0, 0) };
     // As edgeHub does it, but for people who don't want to wait.
-    let (method_delay, sync) = (Duration::from_millis(200), Duration::from_millis(200));
-    let behaviour = Behaviour { method_delay, sync, ..Behaviour::default() };
+    let (sync, method_delay) = (Duration::from_millis(200), Duration::from_millis(200));
+    let behaviour = Behaviour { sync, method_delay, ..Behaviour::default() };
     let config = EmbeddedConfig {
         mqtt_port: ports.0,
         https_port: ports.1,

@@ -67,8 +67,7 @@ impl Response {
             return Self::error(400, "payload at next: there is no such page");
         }
         let mut room = MAX_PAYLOAD.saturating_sub(page.to_string().len() + RESERVE);
-        let mut dealt = 0;
-        for (path, item) in items.drain(from..) {
+        for (dealt, (path, item)) in items.drain(from..).enumerate() {
             let cost = item.to_string().len() + 1;
             if cost > room {
                 if dealt == 0 {
@@ -78,7 +77,6 @@ impl Response {
                 break;
             }
             room -= cost;
-            dealt += 1;
             if let Some(list) = page.pointer_mut(&path).and_then(Value::as_array_mut) {
                 list.push(item);
             }
@@ -90,7 +88,7 @@ impl Response {
 /// Takes the elements of every array that is a member of objects alone, or of the objects in a list of one element, out
 /// of `value`, each with the path of its array.
 fn take_items(value: &mut Value, path: &mut Vec<String>, items: &mut Vec<(String, Value)>) {
-    let pointer = |path: &[String]| path.iter().map(|step| format!("/{step}")).collect::<String>();
+    let pointer = |path: &[String]| path.iter().flat_map(|step| ["/", step]).collect::<String>();
     match value {
         Value::Array(list) if list.len() == 1 && list[0].is_object() => {
             path.push("0".to_owned());
@@ -127,7 +125,9 @@ mod tests {
             }
             for list in ["/files/0/findings", "/files/0/modules", "/items"] {
                 let more = page.payload.pointer(list).and_then(Value::as_array).cloned().unwrap_or_default();
-                all.pointer_mut(list).and_then(Value::as_array_mut).map(|all| all.extend(more));
+                if let Some(all) = all.pointer_mut(list).and_then(Value::as_array_mut) {
+                    all.extend(more);
+                }
             }
         }
         (all, pages)

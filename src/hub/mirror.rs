@@ -80,7 +80,7 @@ impl Mirror {
         }
         // What somebody else wrote becomes known, so that the next patch deletes it.
         for entry in foreign {
-            set(&mut self.known, entry, theirs[entry].clone());
+            set(&mut self.known, entry, &theirs[entry]);
         }
         let (tried, others) = missing
             .into_iter()
@@ -145,14 +145,19 @@ fn get<'v>(section: &'v Value, (key, inner): &Entry) -> Option<&'v Value> {
     inner.as_ref().map_or(Some(value), |inner| value.get(inner))
 }
 
+/// Takes an entry out; an object that it leaves empty goes too.
 fn remove(section: &mut Value, (key, inner): &Entry) {
-    match inner {
-        Some(inner) => section.get_mut(key).and_then(Value::as_object_mut).and_then(|members| members.remove(inner)),
-        None => section.as_object_mut().and_then(|members| members.remove(key)),
-    };
+    let Some(members) = section.as_object_mut() else { return };
+    if let (Some(inner), Some(Value::Object(own))) = (inner, members.get_mut(key)) {
+        own.remove(inner);
+        if !own.is_empty() {
+            return;
+        }
+    }
+    members.remove(key);
 }
 
-fn set(section: &mut Value, (key, inner): &Entry, value: Value) {
+fn set(section: &mut Value, (key, inner): &Entry, value: &Value) {
     let patch = match inner {
         Some(inner) => serde_json::json!({ key: { inner: value } }),
         None => serde_json::json!({ key: value }),
