@@ -5,7 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -257,4 +258,99 @@ fn peer_docker_says_at_once_that_something_happened() {
         let (happened, told) = tokio::join!(happens, told);
         assert!(told.saturating_duration_since(happened) < SOON);
     });
+}
+
+/// A second engine with a socket and a root of its own.
+struct Second {
+    folder: PathBuf,
+    engine: Option<Child>,
+}
+
+impl Second {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("edgeshift-engine-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { folder, engine: None }
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}/docker.sock", self.folder.display())
+    }
+
+    fn docker(&self, arguments: &[&str]) -> String {
+        docker(&[&["-H", &self.address()], arguments].concat())
+    }
+
+    fn start(&mut self) {
+        let at = |name: &str| self.folder.join(name);
+        let log = std::fs::File::create(at("log")).unwrap();
+        // In a network of its own: an engine without a bridge takes away the bridge of the other one.
+        let mut engine = Command::new("unshare");
+        engine.args(["--net", "dockerd", "--bridge", "none", "--iptables=false", "-H", &self.address()]);
+        engine.arg("--data-root").arg(at("data")).arg("--exec-root").arg(at("exec")).arg("-p").arg(at("pid"));
+        self.engine = Some(engine.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        let started = Instant::now();
+        while !Command::new("docker").args(["-H", &self.address(), "info"]).output().unwrap().status.success() {
+            let log = std::fs::read_to_string(at("log")).unwrap_or_default();
+            assert!(started.elapsed() < Duration::from_secs(60), "the second engine does not start: {log}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut engine) = self.engine.take() {
+            let _ = Command::new("kill").arg(engine.id().to_string()).status();
+            let _ = engine.wait();
+        }
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        if self.engine.is_some() {
+            let _ = Command::new("docker").args(["-H", &self.address(), "rm", "-f", &name("again")]).output();
+        }
+        self.stop();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+#[ignore = "needs Docker"]
+fn peer_docker_outlives_a_restart_of_the_engine() {
+    let _modules = Modules::start();
+    let (mut second, saved) =
+        (Second::new(), std::env::temp_dir().join(format!("edgeshift-image-{}", std::process::id())));
+    second.start();
+    docker(&["save", "-o", &saved.display().to_string(), IMAGE]);
+    second.docker(&["load", "-i", &saved.display().to_string()]);
+    std::fs::remove_file(&saved).unwrap();
+    let container = name("again");
+    let options = ["run", "-d", "--restart", "always", "--network", "none", "--name", &container, "--label", OWNER];
+    second.docker(&[&options[..], &[IMAGE, "/bin/busybox"], &SLEEP].concat());
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let engine: Arc<dyn Source> = Arc::new(Docker::new(second.address()));
+    let is_up = |snapshot: &Snapshot| {
+        let container = snapshot.engine.known().and_then(|engine| engine.containers.get(&container));
+        container.is_some_and(|container| container.is_running() && !container.is_crashing())
+    };
+    let told = || {
+        let news = runtime.block_on(async { tokio::time::timeout(SOON, engine.changed()).await });
+        news.expect("nobody was told");
+    };
+    assert!(is_up(&look(&runtime, &engine)));
+
+    second.stop();
+    told();
+    let Observed::Unknown(why) = look(&runtime, &engine).engine else { panic!("the engine is away") };
+    assert!(why.expected && why.what.starts_with("docker: cannot "), "{why:?}");
+
+    second.start();
+    told();
+    let back = Instant::now();
+    while !is_up(&look(&runtime, &engine)) {
+        assert!(back.elapsed() < SOON, "the module is not seen again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
