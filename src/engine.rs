@@ -1,12 +1,12 @@
 //! Rules applied to a snapshot: deterministic, total, without I/O. Decides what is evaluated at all; what a rule
 //! thinks is the rule's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 
-use crate::evidence::{Gpu, GpuDriver, ModuleState, Observed, Snapshot, Why};
+use crate::evidence::{Container, Engine, Gpu, GpuDriver, ModuleState, Observed, Snapshot, Why};
 use crate::finding::{Finding, Level, Safety, Severity};
 use crate::kube_model::Calls;
 use crate::manifest::{Form, GPU, Manifest, Module, Options};
@@ -52,8 +52,33 @@ pub enum Check {
     Gpu(fn(&Gpu, &Context<'_>) -> Verdict),
     /// The driver of the GPUs.
     GpuDriver(fn(&GpuDriver, &Context<'_>) -> Verdict),
+    /// Each module in everything that is known of it: as written, as reported, and on the Docker engine.
+    Running(fn(&Sighting<'_>, &Context<'_>) -> Verdict),
     /// The suppressions of the settings, once everything was judged: see [`evaluate_settings`].
     Suppressions(fn(&[SuppressionUse<'_>]) -> Verdict),
+}
+
+/// One module in everything that is known of it. At least one of the three is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighting<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// As it was written.
+    pub declared: Option<Module<'a>>,
+    /// As IoT Edge reports it.
+    pub reported: Option<&'a ModuleState>,
+    /// Its container.
+    pub container: Option<&'a Container>,
+    /// The engine that was looked at, whether it has such a container or not.
+    pub engine: Option<&'a Engine>,
+}
+
+impl<'a> Sighting<'a> {
+    /// The engine, if the module is to run there and has no container.
+    pub fn lacks_container(&self) -> Option<(Module<'a>, &'a Engine)> {
+        let declared = self.declared.filter(|module| !module.is_stopped())?;
+        self.engine.filter(|_| self.container.is_none()).map(|engine| (declared, engine))
+    }
 }
 
 /// A suppression and what became of it.
@@ -76,6 +101,8 @@ pub enum Need {
     CreateOptions,
     /// The deployment around the createOptions.
     Deployment,
+    /// What the Docker engine knows of the modules.
+    Engine,
     /// The site's shares.
     Shares,
     /// The site's GPUs.
@@ -200,7 +227,9 @@ pub fn evaluate_settings(settings: &Settings, reports: &[&Report], now: Timestam
         })
         .collect();
     let evaluations = rules.iter().filter_map(|rule| match &rule.check {
-        Check::Suppressions(check) => Some(evaluation(rule, Subject::Deployment, judged(None, || check(&uses)))),
+        Check::Suppressions(check) => {
+            Some(evaluation(rule, Subject::Deployment, Level::L1, judged(None, || check(&uses))))
+        }
         _ => None,
     });
     Report { target: settings.target, evaluations: evaluations.collect(), suppressions_used: BTreeSet::new() }
@@ -220,9 +249,7 @@ fn suppress(evaluation: &mut Evaluation, suppressions: &[(usize, &Suppression)])
 }
 
 /// One line of the ledger.
-fn evaluation(rule: &'static Rule, subject: Subject, outcome: Outcome) -> Evaluation {
-    // Manifest and `$edgeAgent` twin alike were handed to us; GPUs are seen without any right.
-    let level = if matches!(rule.check, Check::Gpu(_) | Check::GpuDriver(_)) { Level::L0 } else { Level::L1 };
+fn evaluation(rule: &'static Rule, subject: Subject, level: Level, outcome: Outcome) -> Evaluation {
     Evaluation { rule: rule.id, codes: rule.codes, severity: rule.severity, subject, level, outcome }
 }
 
@@ -234,7 +261,16 @@ fn evaluate_rule(
     modules: &[(Module<'_>, Subject)],
     lines: &mut Vec<Evaluation>,
 ) {
-    let line = |subject: Subject, outcome: Outcome| evaluation(rule, subject, outcome);
+    // Manifest and `$edgeAgent` twin alike were handed to us; Docker's socket is a right given on purpose.
+    let rests_on_engine = matches!(rule.check, Check::Running(_))
+        && (rule.needs.contains(&Need::Engine) || snapshot.engine.known().is_some());
+    let level = match rule.check {
+        // GPUs are seen without any right.
+        Check::Gpu(_) | Check::GpuDriver(_) => Level::L0,
+        _ if rests_on_engine => Level::L2,
+        _ => Level::L1,
+    };
+    let line = |subject: Subject, outcome: Outcome| evaluation(rule, subject, level, outcome);
     if !rule.targets.contains(&context.target.platform) {
         lines.push(line(Subject::Deployment, Outcome::NotApplicable));
         return;
@@ -277,6 +313,14 @@ fn evaluate_rule(
             };
             lines.push(line(Subject::Deployment, outcome));
         }
+        Check::Running(check) => match unsighted(rule, snapshot) {
+            Some(outcome) => lines.push(line(Subject::Deployment, outcome)),
+            None => lines.extend(sightings(snapshot).into_iter().map(|sighting| {
+                let missing =
+                    sighting.declared.and_then(|module| missing(rule, module.manifest(), Some(module), context));
+                line(Subject::Module(sighting.id.into()), judged(missing, || check(&sighting, context)))
+            })),
+        },
         Check::Suppressions(_) => {}
     }
 }
@@ -284,6 +328,43 @@ fn evaluate_rule(
 fn asks_for_gpus(snapshot: &Snapshot) -> bool {
     let mut modules = snapshot.manifest.known().into_iter().flat_map(Manifest::modules);
     modules.any(|module| module.limit(GPU).is_some() || !module.docker_gpus().is_empty())
+}
+
+/// How a rule about running modules ends where nothing runs that anybody could see.
+fn unsighted(rule: &Rule, snapshot: &Snapshot) -> Option<Outcome> {
+    let needs_engine = rule.needs.contains(&Need::Engine);
+    let needs_manifest = rule.needs.contains(&Need::Deployment) || rule.needs.contains(&Need::CreateOptions);
+    match (&snapshot.engine, &snapshot.modules) {
+        (Observed::Absent, _) if needs_engine => Some(Outcome::NotApplicable),
+        (Observed::Unknown(why), _) if needs_engine => Some(Outcome::NotEvaluated(why.clone())),
+        (Observed::Unknown(why), Observed::Unknown(other)) => {
+            // Of two reasons the one that is somebody's failure.
+            Some(Outcome::NotEvaluated(if why.expected { why.clone() } else { other.clone() }))
+        }
+        (Observed::Absent | Observed::Unknown(_), Observed::Absent) => Some(Outcome::NotApplicable),
+        _ => needs_manifest.then(|| manifest(snapshot).err().map(Outcome::NotEvaluated)).flatten(),
+    }
+}
+
+/// Every module that anybody knows of, by its id.
+fn sightings(snapshot: &Snapshot) -> Vec<Sighting<'_>> {
+    let (engine, reported) = (snapshot.engine.known(), snapshot.modules.known());
+    let manifest = snapshot.manifest.known();
+    // Bare createOptions have no name by which anything could be found.
+    let manifest = manifest.filter(|manifest| manifest.form() != Form::CreateOptions);
+    let declared: BTreeMap<&str, Module<'_>> =
+        manifest.into_iter().flat_map(Manifest::modules).map(|module| (module.id(), module)).collect();
+    let mut ids: BTreeSet<&str> = declared.keys().copied().collect();
+    ids.extend(reported.into_iter().flat_map(BTreeMap::keys).map(String::as_str));
+    ids.extend(engine.into_iter().flat_map(|engine| engine.containers.keys()).map(String::as_str));
+    let sighting = |id| Sighting {
+        id,
+        declared: declared.get(id).copied(),
+        reported: reported.and_then(|modules| modules.get(id)),
+        container: engine.and_then(|engine| engine.containers.get(id)),
+        engine,
+    };
+    ids.into_iter().map(sighting).collect()
 }
 
 fn manifest(snapshot: &Snapshot) -> Result<&Manifest, Why> {
@@ -298,6 +379,8 @@ fn manifest(snapshot: &Snapshot) -> Result<&Manifest, Why> {
 fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context: &Context<'_>) -> Option<Why> {
     rule.needs.iter().find_map(|need| match need {
         Need::CreateOptions => broken(manifest, module),
+        // Looked at before: see `unsighted`.
+        Need::Engine => None,
         Need::Deployment => (manifest.form() == Form::CreateOptions)
             .then(|| Why::not_given("the deployment around these createOptions")),
         Need::Shares => unless(context.site.shares.is_some(), "the shares of the site (site.shares)"),

@@ -317,3 +317,52 @@ fn the_demo_takes_any_manifest_and_refuses_what_is_none() {
     assert_eq!(ran.status, 2);
     assert!(ran.stderr.contains("bad.json:1:7: expected `:` after a key"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_snapshot_gives_the_same_report_wherever_it_is_judged() {
+    let folder = Folder::new("snapshot");
+    let text = r#"{ "HostConfig": { "Binds": ["/home/hcsshares/in:/in"] }, "Env": ["PASSWORD=hunter2"] }"#;
+    let manifest = folder.file("m.json", text);
+    let kept = folder.0.join("kept.json").display().to_string();
+    let ran = run(&["snapshot", "--source", "process", "--manifest", &manifest, "-o", &kept]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+    let json = fs::read_to_string(&kept).unwrap();
+    assert!(!json.contains("hunter2"));
+    let carried = folder.file("elsewhere/carried.json", &json);
+    for format in ["text", "json", "sarif"] {
+        let here = run(&["check", "--snapshot", &kept, "--format", format]);
+        let there = run(&["check", "--snapshot", &carried, "--format", format]);
+        assert_eq!((here.status, &here.stdout), (1, &there.stdout), "{format}");
+        assert!(here.stdout.contains("storage-share-bind"), "{}", here.stdout);
+    }
+    let status = run(&["status", "--snapshot", &kept]);
+    assert!(status.status == 0 && status.stdout.contains("source process: answered in"), "{}", status.stdout);
+    let json: Value = serde_json::from_str(&run(&["status", "--snapshot", &kept, "--format", "json"]).stdout).unwrap();
+    assert_eq!(json["modules"]["createOptions"]["rule"], "storage-share-bind", "{json}");
+}
+
+#[test]
+fn what_is_no_snapshot_is_refused_with_a_way_out() {
+    let folder = Folder::new("no-snapshot");
+    for (text, expected) in [
+        ("{}", "edgeshift snapshot -o FILE"),
+        (r#"{ "edgeshift_snapshot": 9 }"#, "version 9 of the format"),
+        (r#"{ "edgeshift_snapshot": 1 }"#, "take it again"),
+    ] {
+        let ran = run(&["check", "--snapshot", &folder.file("s.json", text)]);
+        assert_eq!(ran.status, 2, "{}", ran.stdout);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_source_that_was_asked_for_and_is_not_there_makes_the_answer_unknown() {
+    let nowhere = [("DOCKER_HOST", "unix:///nowhere/docker.sock")];
+    let ran = run_with(&["check", "--source", "docker"], "", &nowhere);
+    assert_eq!(ran.status, 3, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("docker"), "{}", ran.stdout);
+    let ran = run_with(&["check", "--source", "all"], "", &nowhere);
+    assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
+    let ran = run_with(&["status"], "", &nowhere);
+    assert!(ran.stdout.contains("source docker: not asked: there is no socket"), "{}", ran.stdout);
+}

@@ -5,29 +5,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Channels, Clock};
-use crate::evidence::{ModuleState, Observed, Snapshot, Why};
+use crate::evidence::{ModuleState, Observed, Snapshot, SourceLine, Why};
 use crate::sources::{Question, ReportedModule, Sight, Source};
 
 /// How long one look may take. Nothing that a source asks is slow on a healthy device.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The pause after news, so that what comes together is looked at together.
+const SETTLE: Duration = Duration::from_millis(300);
+
+type Answer = Result<Option<Sight>, String>;
+
+/// What one source saw.
+struct Seen {
+    question: Question,
+    sight: Answer,
+    line: SourceLine,
+}
+
+/// One look of every source, as a snapshot in which every module has been in its state for no time.
+pub async fn once(sources: &[Arc<dyn Source>], clock: Clock) -> Snapshot {
+    let seen = look(sources, clock).await;
+    join(seen, clock.now(), &mut BTreeMap::new())
+}
+
 pub(super) async fn run(sources: Arc<[Arc<dyn Source>]>, clock: Clock, mut channels: Channels) {
     let mut since = BTreeMap::new();
     let mut refresh = channels.refresh.subscribe();
     let mut desired = channels.desired.subscribe();
+    let news = Arc::new(Notify::new());
+    // They end with this task.
+    let mut watches = JoinSet::new();
+    for source in sources.iter() {
+        watches.spawn(watch(Arc::clone(source), Arc::clone(&news)));
+    }
     loop {
         refresh.mark_unchanged();
         desired.mark_unchanged();
-        let sights = look(&sources).await;
-        let snapshot = join(sights, clock.now(), &mut since);
+        let seen = look(&sources, clock).await;
+        let snapshot = join(seen, clock.now(), &mut since);
         channels.snapshot.send_replace(Some(Arc::new(snapshot)));
         // A little longer or shorter, so that devices that started together part.
         let interval = channels.settings().intervals.collect().mul_f64(0.95 + 0.1 * chance(clock.now()));
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             _ = refresh.changed() => {}
+            () = news.notified() => {}
             // They may hold another deployment.
             _ = desired.changed() => {}
             () = channels.stopped() => return,
@@ -40,44 +68,67 @@ fn chance(now: Timestamp) -> f64 {
     f64::from(now.subsec_nanosecond().unsigned_abs()) / 1e9
 }
 
+/// Tells of everything new that `source` has to say.
+async fn watch(source: Arc<dyn Source>, news: Arc<Notify>) {
+    loop {
+        source.changed().await;
+        tokio::time::sleep(SETTLE).await;
+        news.notify_one();
+    }
+}
+
 /// One look of every source at once; each is done after [`TIMEOUT`] at the latest.
-async fn look(sources: &[Arc<dyn Source>]) -> Vec<(Question, Result<Option<Sight>, String>)> {
-    let mut looks = tokio::task::JoinSet::new();
+async fn look(sources: &[Arc<dyn Source>], clock: Clock) -> Vec<Seen> {
+    let started = Instant::now();
+    let mut looks = JoinSet::new();
     for (i, source) in sources.iter().enumerate() {
         let source = Arc::clone(source);
         looks.spawn(async move {
             let seen = tokio::time::timeout(TIMEOUT, source.look()).await;
-            (i, seen.unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs()))))
+            let sight = seen.unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs())));
+            (i, sight, started.elapsed())
         });
     }
-    let mut seen: Vec<Result<Option<Sight>, String>> =
-        sources.iter().map(|_| Err("the source panicked, a fault of ours".to_owned())).collect();
+    let panicked = || (Err("the source panicked, a fault of ours".to_owned()), Duration::ZERO);
+    let mut sights: Vec<_> = sources.iter().map(|_| panicked()).collect();
     while let Some(look) = looks.join_next().await {
-        if let Ok((i, sight)) = look {
-            seen[i] = sight;
+        if let Ok((i, sight, latency)) = look {
+            sights[i] = (sight, latency);
         }
     }
-    let named = |(source, sight): (&Arc<dyn Source>, Result<Option<Sight>, String>)| {
-        (source.question(), sight.map_err(|why| format!("{}: {why}", source.name())))
+    let taken_at = clock.now();
+    let seen = |(source, (sight, latency)): (&Arc<dyn Source>, (Answer, Duration))| {
+        let answer = match &sight {
+            Ok(Some(_)) => Observed::Known(()),
+            Ok(None) => Observed::Absent,
+            Err(why) => Observed::Unknown(Why::failed(why.clone())),
+        };
+        let latency_ms = latency.as_millis().try_into().unwrap_or(u64::MAX);
+        let line = SourceLine { name: source.name().to_owned(), answer, latency_ms, taken_at };
+        let sight = sight.map_err(|why| format!("{}: {why}", source.name()));
+        Seen { question: source.question(), sight, line }
     };
-    sources.iter().zip(seen).map(named).collect()
+    sources.iter().zip(sights).map(seen).collect()
 }
 
 /// Joins what was seen. `since` remembers when each module was first seen in the state that it is in.
-fn join(
-    sights: Vec<(Question, Result<Option<Sight>, String>)>,
-    now: Timestamp,
-    since: &mut BTreeMap<String, (ReportedModule, Timestamp)>,
-) -> Snapshot {
+fn join(seen: Vec<Seen>, now: Timestamp, since: &mut BTreeMap<String, (ReportedModule, Timestamp)>) -> Snapshot {
     let mut snapshot = Snapshot::empty(now);
-    for (question, sight) in sights {
+    for Seen { question, sight, line } in seen {
+        snapshot.sources.push(line);
         match (question, sight) {
             (_, Ok(None)) => {}
             (_, Ok(Some(Sight::Manifest(manifest)))) => snapshot.manifest = Observed::Known(*manifest),
             (_, Ok(Some(Sight::Gpus(driver, gpus)))) => snapshot.see_gpus(driver, gpus),
             (_, Ok(Some(Sight::Modules(modules)))) => snapshot.modules = Observed::Known(dated(modules, now, since)),
+            (_, Ok(Some(Sight::Siblings(siblings)))) => snapshot.siblings = Observed::Known(siblings),
+            (_, Ok(Some(Sight::Engine(engine)))) => snapshot.engine = Observed::Known(*engine),
+            (_, Ok(Some(Sight::Process(process)))) => snapshot.process = Observed::Known(*process),
             (Question::Manifest, Err(why)) => snapshot.manifest = Observed::Unknown(Why::failed(why)),
             (Question::Modules, Err(why)) => snapshot.modules = Observed::Unknown(Why::failed(why)),
+            (Question::Siblings, Err(why)) => snapshot.siblings = Observed::Unknown(Why::failed(why)),
+            (Question::Engine, Err(why)) => snapshot.engine = Observed::Unknown(Why::failed(why)),
+            (Question::Process, Err(why)) => snapshot.process = Observed::Unknown(Why::failed(why)),
             (Question::Gpus, Err(why)) => snapshot.gpus = Observed::Unknown(Why::failed(why)),
         }
     }

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 pub use assess::Assessment;
 pub use clock::Clock;
+pub use collect::once as look_once;
 
 use self::handed::HandedOver;
 use self::outbox::Outbox;

@@ -12,11 +12,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::device::{SourceName, sources};
 use crate::agent::{Agent, Clock};
 use crate::iotedge::Identity;
 use crate::link::{Endpoint, Mqtt, Pace};
 use crate::settings::LogLevel;
-use crate::sources::Source;
 use crate::sources::nvml::Nvml;
 
 /// What `agent` can be told; everything else is in the desired properties of its twin.
@@ -25,6 +25,10 @@ pub(super) struct AgentCommand {
     /// Where /metrics, /healthz and /readyz are served; port 0 is any that is free, `off` serves them nowhere
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:9600")]
     listen: Listen,
+
+    /// Where to look on the device
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE", default_value = "all")]
+    source: Vec<SourceName>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,12 +50,16 @@ pub(super) fn run(command: &AgentCommand) -> anyhow::Result<super::Exit> {
         .enable_all()
         .build()
         .context("cannot start the module's tasks")?;
-    runtime.block_on(live(identity, command.listen, log))?;
+    runtime.block_on(live(identity, command, log))?;
     Ok(super::Exit::Pass)
 }
 
-async fn live(identity: Identity, listen: Listen, log: Arc<dyn Fn(LogLevel) + Send + Sync>) -> anyhow::Result<()> {
-    let listener = match listen.0 {
+async fn live(
+    identity: Identity,
+    command: &AgentCommand,
+    log: Arc<dyn Fn(LogLevel) + Send + Sync>,
+) -> anyhow::Result<()> {
+    let listener = match command.listen.0 {
         None => None,
         Some(address) => {
             let listener = TcpListener::bind(address).await;
@@ -74,8 +82,13 @@ async fn live(identity: Identity, listen: Listen, log: Arc<dyn Fn(LogLevel) + Se
         stop.closed().await;
     });
     let session = Mqtt::start(identity.clone(), Endpoint::of(&identity), identity.credentials(), Pace::default());
-    let gpus: Arc<dyn Source> = Arc::new(Nvml::start(None).context("cannot start to look at the GPUs")?);
-    let agent = Agent { sources: vec![gpus], session: Arc::new(session), clock: Clock::system(), listener, log };
+    let clock = Clock::system();
+    let (mut sources, left_out) = sources(&command.source, clock);
+    for line in left_out {
+        tracing::info!(source = line.name, why = ?line.answer, "There is no such source here.");
+    }
+    sources.push(Arc::new(Nvml::start(None).context("cannot start to look at the GPUs")?));
+    let agent = Agent { sources, session: Arc::new(session), clock, listener, log };
     agent.run(stopped).await;
     Ok(())
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::input;
 use crate::agent::{Agent, Clock};
+use crate::evidence::Snapshot;
 use crate::hub::method::Response;
 use crate::hub::topic::Properties;
 use crate::iotedge::Identity;
@@ -76,7 +77,7 @@ fn judge(scenario: &Scenario) -> anyhow::Result<()> {
     super::say(&format!("$ edgeshift check {name} --site gpus=1\n\n"))?;
     let args = CheckArgs { site: vec!["gpus=1".to_owned()], ..CheckArgs::default() };
     let settings = args.settings(&Settings::default())?;
-    let judged = super::judge(name, scenario.manifest().clone(), super::now(), &settings, &args);
+    let judged = super::judge(name, Snapshot::of_manifest(scenario.manifest().clone(), super::now()), &settings, &args);
     let result = CheckResult { judged: vec![judged], ..CheckResult::default() };
     super::say(&output::text::check(&result, style))?;
     Ok(())

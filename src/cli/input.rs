@@ -174,7 +174,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>, problems: &mut Vec<Rejected>) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where files are read, with the limit that the others want")]
-fn open(path: &Path, name: &str) -> Result<String, String> {
+pub(super) fn open(path: &Path, name: &str) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| format!("cannot open {name}: {error}"))?;
     read(file, name)
 }

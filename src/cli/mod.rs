@@ -3,6 +3,7 @@
 mod agent;
 mod demo;
 mod gpu;
+mod device;
 mod input;
 mod progress;
 
@@ -51,6 +52,10 @@ enum Verb {
     ///
     /// Exit status: 0 well; 1 a finding of severity block or silent; 2 usage error; 3 a driver that does not say.
     Gpu(gpu::GpuCommand),
+    /// Keep what can be seen of this device in a file, without secrets, for `check --snapshot` anywhere
+    Snapshot(device::SnapshotCommand),
+    /// Show how every module of this device stands
+    Status(device::StatusCommand),
     /// List all rules
     Rules {
         /// How to print them
@@ -62,8 +67,16 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct CheckCommand {
     /// Deployments, templates, layered deployments or createOptions; folders are searched for *.json; - reads stdin
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present_any = ["snapshot", "source"], value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    /// Look at this device too, and judge each deployment with what is seen; without a deployment, what runs
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE")]
+    source: Vec<device::SourceName>,
+
+    /// Judge a snapshot that was taken on a device
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "source"])]
+    snapshot: Option<PathBuf>,
 
     #[command(flatten)]
     check: CheckArgs,
@@ -133,6 +146,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Verb::Demo(command) => demo::run(&command),
         Verb::Explain(args) => explain(&args),
         Verb::Gpu(command) => gpu::run(&command),
+        Verb::Snapshot(command) => device::snapshot(&command),
+        Verb::Status(command) => device::status(&command, style(&std::io::stdout())),
         Verb::Rules { format } => rules(format),
     };
     exit.unwrap_or_else(|error| {
@@ -145,7 +160,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     let base = input::settings(command.settings.as_deref())?;
     let settings = command.check.settings(&base)?;
-    let now = now();
+    let device = match &command.snapshot {
+        Some(path) => Some(device::read(path)?),
+        None if command.source.is_empty() => None,
+        None => Some(device::look(&command.source, None)?),
+    };
+    // What was seen earlier is judged as of then, with the suppressions of that day.
+    let now = device.as_ref().map_or_else(now, |snapshot| snapshot.taken_at);
     let inputs = input::Inputs::find(&command.paths);
     let terminal = std::io::stderr().is_terminal().then(std::io::stderr);
     let mut progress = Progress::new(inputs.len(), terminal);
@@ -153,7 +174,10 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     let mut skipped = 0;
     inputs.read(|answer| match answer {
         Answer::Manifest(name, manifest) => {
-            result.judged.push(judge(name, manifest, now, &settings, &command.check));
+            match joined(device.as_ref(), manifest, now) {
+                Ok(snapshot) => result.judged.push(judge(name, snapshot, &settings, &command.check)),
+                Err(message) => result.rejected.push(Rejected::unreadable(name, message)),
+            }
             progress.step();
         }
         Answer::Rejected(rejected) => {
@@ -167,6 +191,9 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
         Answer::Problem(rejected) => result.rejected.push(rejected),
     });
     progress.finish();
+    if let Some(device) = device.filter(|_| command.paths.is_empty()) {
+        result.judged.push(device::judge(device, &settings, &command.check));
+    }
     let reports: Vec<&Report> = result.judged.iter().map(|judged| &judged.report).collect();
     let report = verbs::check::check_settings(&settings, &reports, now);
     let name = input::settings_name(command.settings.as_deref()).display().to_string();
@@ -196,8 +223,14 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     })
 }
 
-fn judge(name: String, manifest: Manifest, now: Timestamp, settings: &Settings, args: &CheckArgs) -> Judged {
-    let snapshot = Snapshot::of_manifest(manifest, now);
+/// A deployment with what was seen of the device, if anybody looked.
+fn joined(device: Option<&Snapshot>, manifest: Manifest, now: Timestamp) -> Result<Snapshot, String> {
+    let Some(device) = device else { return Ok(Snapshot::of_manifest(manifest, now)) };
+    let snapshot = Snapshot { manifest: crate::evidence::Observed::Known(manifest), ..device.clone() };
+    snapshot.without_secrets().map_err(|error| format!("internal error: {error}"))
+}
+
+fn judge(name: String, snapshot: Snapshot, settings: &Settings, args: &CheckArgs) -> Judged {
     let report = verbs::check::check(&snapshot, settings);
     let status = args.verdict(&report);
     Judged { name, snapshot, report, status }

@@ -7,6 +7,7 @@ pub mod markdown;
 mod place;
 pub mod rule_docs;
 pub mod sarif;
+pub mod status;
 pub mod text;
 mod words;
 

@@ -55,6 +55,7 @@ registry! {
         bind_target
         windows_path
         nfs_version
+        mounted_file
     }
 
     network {
@@ -73,6 +74,7 @@ registry! {
         gateway_override
         gateway_address
         service_variables
+        port_not_bound
     }
 
     compute {
@@ -104,6 +106,7 @@ registry! {
         worker_vm
         extensions_off
         extensions_ignored
+        limits_in_force
     }
 
     proxy {
@@ -113,6 +116,7 @@ registry! {
         inherited_protocol
         upstream_spelling
         https
+        blocked
     }
 
     lifecycle {
@@ -133,6 +137,8 @@ registry! {
         node
         workload_socket
         missing
+        absent
+        drift
     }
 
     naming {
@@ -199,6 +205,12 @@ registry! {
     status {
         starting
         unscheduled
+        waiting
+        out_of_memory
+        crash
+        no_container
+        ended
+        restarted
     }
 
     gpu {

@@ -1,12 +1,21 @@
 //! What can be known about a device, as data: a [`Snapshot`] of what was written and what was seen.
 
+mod docker;
+mod file;
 mod gpu;
+mod process;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub use docker::{
+    Container, ContainerStatus, Engine, History, ImageId, Limits, Mounted, Proxy, ProxyAnswer, PublishedPort,
+};
+pub use file::SnapshotError;
+pub use process::{Process, Volume};
 
 use crate::manifest::Manifest;
 
@@ -15,7 +24,8 @@ pub use gpu::{
 };
 
 /// An answer that may be missing for a reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Observed<T> {
     /// The source answered.
     Known(T),
@@ -26,7 +36,7 @@ pub enum Observed<T> {
 }
 
 /// Why something is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
     /// What is missing, for people: `the shares of the site`.
     pub what: Cow<'static, str>,
@@ -57,18 +67,53 @@ impl<T> Observed<T> {
 }
 
 /// Everything that is known at one moment. The engine sees nothing else.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The moment; "now" for every rule.
     pub taken_at: Timestamp,
+    /// Who was asked, and what came of it.
+    pub sources: Vec<SourceLine>,
     /// The deployment as it was written.
+    #[serde(with = "file::masked")]
     pub manifest: Observed<Manifest>,
     /// What runs, by module id.
     pub modules: Observed<BTreeMap<String, ModuleState>>,
+    /// The siblings as IoT Edge lists them, by module id.
+    pub siblings: Observed<BTreeMap<String, Sibling>>,
+    /// What the Docker engine knows of the modules.
+    pub engine: Observed<Engine>,
+    /// The process that looked.
+    pub process: Observed<Process>,
     /// The GPUs.
     pub gpus: Observed<Vec<Gpu>>,
     /// Their driver.
     pub gpu_driver: Observed<GpuDriver>,
+}
+
+/// What became of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceLine {
+    /// Its name: `docker`.
+    pub name: String,
+    /// Known: it answered; absent: it has nothing to look at; unknown: why it did not answer.
+    pub answer: Observed<()>,
+    /// How long that took, ms.
+    pub latency_ms: u64,
+    /// When it was done. What it said is as old as that.
+    pub taken_at: Timestamp,
+}
+
+/// A module of the same device as the workload API lists it (`iotedge-protocol.md` §C): of its options only the labels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sibling {
+    /// Its image.
+    pub image: String,
+    /// The digest of its image, `sha256:…`.
+    pub digest: Option<String>,
+    /// The names of its labels: what they hold may be secret.
+    pub labels: Vec<String>,
+    /// What the runtime says: `running`, `stopped` …
+    pub status: String,
 }
 
 impl Snapshot {
@@ -81,8 +126,12 @@ impl Snapshot {
     pub fn empty(taken_at: Timestamp) -> Self {
         Self {
             taken_at,
+            sources: Vec::new(),
             manifest: Observed::Unknown(Why::not_given("a deployment manifest")),
             modules: Observed::Unknown(Why::not_given("the state of the running modules")),
+            siblings: Observed::Unknown(Why::not_given("IoT Edge's list of modules")),
+            engine: Observed::Unknown(Why::not_given("the Docker engine")),
+            process: Observed::Unknown(Why::not_given("the process that looks")),
             gpus: Observed::Unknown(Why::not_given("the GPUs of the device")),
             gpu_driver: Observed::Unknown(Why::not_given("the driver of the GPUs")),
         }
@@ -102,7 +151,7 @@ impl Snapshot {
 }
 
 /// What IoT Edge reports of a module (`$edgeAgent` reported properties, `ase-runtime.md` §2.7).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModuleState {
     /// `runtimeStatus`.
     pub status: RuntimeStatus,
@@ -130,7 +179,7 @@ impl ModuleState {
 }
 
 /// `runtimeStatus` of a module (`iothub-limits.md` §4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuntimeStatus {
     /// Up.

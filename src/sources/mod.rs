@@ -1,12 +1,20 @@
 //! Where evidence comes from: each source answers one kind of question, asynchronously, and knows no rules. Timeouts
 //! are the collector's, so that a source that hangs harms nobody else.
 
+mod docker;
 pub mod nvml;
+mod process;
+mod proxy;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
-use crate::evidence::{Gpu, GpuDriver, RuntimeStatus};
+pub use docker::Docker;
+pub use process::OwnProcess;
+pub use workload::WorkloadList;
+
+use crate::evidence::{Engine, Gpu, GpuDriver, Process, RuntimeStatus, Sibling};
 use crate::manifest::Manifest;
 
 /// One source of evidence.
@@ -19,6 +27,11 @@ pub trait Source: Send + Sync {
 
     /// Looks once. An error is the reason why it could not, for people.
     fn look(&self) -> Look<'_>;
+
+    /// Ready when there is something new to see, for sources that are told; the others are asked again in time.
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// What a source can be asked.
@@ -28,6 +41,12 @@ pub enum Question {
     Manifest,
     /// What runs?
     Modules,
+    /// Which modules does IoT Edge list?
+    Siblings,
+    /// What does the Docker engine know of the modules?
+    Engine,
+    /// What does the process that looks know of itself?
+    Process,
     /// Which GPUs are there, and what do they do?
     Gpus,
 }
@@ -42,6 +61,12 @@ pub enum Sight {
     Manifest(Box<Manifest>),
     /// Every module as IoT Edge reports it, by its id.
     Modules(BTreeMap<String, ReportedModule>),
+    /// Every module as the workload API lists it, by its id.
+    Siblings(BTreeMap<String, Sibling>),
+    /// The Docker engine.
+    Engine(Box<Engine>),
+    /// Ourselves.
+    Process(Box<Process>),
     /// The driver of the GPUs, and every GPU.
     Gpus(GpuDriver, Vec<Gpu>),
 }

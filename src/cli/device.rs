@@ -1,0 +1,187 @@
+//! The device that this runs on: which sources can be reached, one look at them all, and snapshots as files.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use super::{Exit, Style, input, say};
+use crate::agent::{self, Clock};
+use crate::evidence::{Observed, Snapshot, SourceLine, Why};
+use crate::iotedge::{Identity, Proof};
+use crate::output::{Judged, status};
+use crate::settings::Settings;
+use crate::sources::{Docker, OwnProcess, Source, WorkloadList};
+use crate::verbs;
+use crate::verbs::check::CheckArgs;
+
+/// Where Docker's socket is, where nobody says otherwise.
+const DOCKER: &str = "unix:///var/run/docker.sock";
+
+/// A source of evidence on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SourceName {
+    /// Every one that can be reached
+    All,
+    /// The Docker engine, at `DOCKER_HOST` or its socket: containers, limits, ports, events
+    Docker,
+    /// The workload API of IoT Edge: the modules that it lists
+    Workload,
+    /// This process: its limits, mounts and proxies
+    Process,
+}
+
+/// What `snapshot` can be told.
+#[derive(Debug, clap::Args)]
+pub(super) struct SnapshotCommand {
+    /// Where to look
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE", default_value = "all")]
+    source: Vec<SourceName>,
+
+    /// The deployment that is to run here; its secrets are overwritten
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+
+    /// The file to write; stdout without it
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What `status` can be told.
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusCommand {
+    /// Where to look
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE", default_value = "all")]
+    source: Vec<SourceName>,
+
+    /// The deployment that is to run here
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+
+    /// Show this snapshot, and look at nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "manifest"])]
+    snapshot: Option<PathBuf>,
+
+    #[command(flatten)]
+    check: CheckArgs,
+
+    /// Settings to use in place of .edgeshift.toml in the current folder; flags win over both
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    format: super::ListFormat,
+}
+
+/// Takes a snapshot and writes it down.
+pub(super) fn snapshot(command: &SnapshotCommand) -> anyhow::Result<Exit> {
+    let json = look(&command.source, command.manifest.as_deref())?.to_json();
+    match &command.output {
+        None => say(&json)?,
+        Some(path) => write(path, &json).with_context(|| format!("cannot write {}", path.display()))?,
+    }
+    Ok(Exit::Pass)
+}
+
+/// Shows how every module stands.
+pub(super) fn status(command: &StatusCommand, style: Style) -> anyhow::Result<Exit> {
+    let settings = command.check.settings(&input::settings(command.settings.as_deref())?)?;
+    let snapshot = match &command.snapshot {
+        Some(path) => read(path)?,
+        None => look(&command.source, command.manifest.as_deref())?,
+    };
+    let judged = judge(snapshot, &settings, &command.check);
+    say(&match command.format {
+        super::ListFormat::Text => status::text(&judged, style.width),
+        super::ListFormat::Json => status::json(&judged),
+    })?;
+    Ok(Exit::Pass)
+}
+
+/// Looks once at `names` and joins the deployment in the file `manifest`. What comes back holds no secret, and is what
+/// its file will say.
+pub(super) fn look(names: &[SourceName], manifest: Option<&Path>) -> anyhow::Result<Snapshot> {
+    let manifest = manifest.map(input::one).transpose().map_err(anyhow::Error::msg)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start looking at the device")?;
+    let _entered = runtime.enter();
+    let clock = Clock::system();
+    let (sources, mut left_out) = sources(names, clock);
+    let mut snapshot = runtime.block_on(agent::look_once(&sources, clock));
+    snapshot.sources.append(&mut left_out);
+    if let Some(manifest) = manifest {
+        snapshot.manifest = Observed::Known(manifest);
+    }
+    snapshot.without_secrets().context("internal error: the snapshot cannot be read back")
+}
+
+/// The snapshot in the file at `path`.
+pub(super) fn read(path: &Path) -> anyhow::Result<Snapshot> {
+    let name = path.display().to_string();
+    let text = input::open(path, &name).map_err(anyhow::Error::msg)?;
+    Snapshot::from_json(&text).with_context(|| format!("cannot use {name}"))
+}
+
+/// Judges a device, under the name of its deployment where it has one.
+pub(super) fn judge(snapshot: Snapshot, settings: &Settings, args: &CheckArgs) -> Judged {
+    let name = snapshot.manifest.known().map_or("device", |manifest| manifest.document().source().name()).to_owned();
+    let report = verbs::check::check(&snapshot, settings);
+    let status = args.verdict(&report);
+    Judged { name, snapshot, report, status }
+}
+
+/// The sources of `names`; and lines for those that nobody asked for by name and that are not here.
+pub(super) fn sources(names: &[SourceName], clock: Clock) -> (Vec<Arc<dyn Source>>, Vec<SourceLine>) {
+    let (mut sources, mut left_out): (Vec<Arc<dyn Source>>, Vec<SourceLine>) = (Vec::new(), Vec::new());
+    let all = names.contains(&SourceName::All);
+    let mut leave_out = |name: &str, why: String| {
+        let answer = Observed::Unknown(Why::not_given(why));
+        left_out.push(SourceLine { name: name.to_owned(), answer, latency_ms: 0, taken_at: clock.now() });
+    };
+    let docker = variable("DOCKER_HOST").unwrap_or_else(|| DOCKER.to_owned());
+    let is_there = docker.strip_prefix("unix://").is_none_or(|path| Path::new(path).exists());
+    if names.contains(&SourceName::Docker) || (all && is_there) {
+        sources.push(Arc::new(Docker::new(docker)));
+    } else if all {
+        leave_out("docker", format!("there is no socket at {docker}"));
+    }
+    if all || names.contains(&SourceName::Workload) {
+        match Identity::from_variables(variable).map(|identity| identity.proof) {
+            Ok(Proof::Workload(workload)) => sources.push(Arc::new(WorkloadList(workload))),
+            Ok(Proof::Key(..)) => leave_out("workload", "a connection string stands for the workload API".to_owned()),
+            Err(error) => leave_out("workload", error.to_string()),
+        }
+    }
+    if all || names.contains(&SourceName::Process) {
+        sources.push(Arc::new(OwnProcess::new("/", variables())));
+    }
+    (sources, left_out)
+}
+
+/// Writes a file that is there as a whole or not at all.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let mut file = std::fs::File::create(&part)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.and_then(|()| std::fs::rename(&part, path)).inspect_err(|_| {
+        let _ = std::fs::remove_file(&part);
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line reads the environment and hands it over as data")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The variables that are text; the others are nobody's proxy.
+fn variables() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}

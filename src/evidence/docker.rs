@@ -1,0 +1,236 @@
+//! What a Docker engine knows of the modules that IoT Edge runs on it (`iotedge-protocol.md` §C4), reduced to what
+//! rules need: no environment values but where proxies are.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A Docker engine, as far as IoT Edge's modules go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Engine {
+    /// Its version: `20.10.24`.
+    pub version: String,
+    /// The containers of modules, by module id.
+    pub containers: BTreeMap<String, Container>,
+    /// Every image that is there, by its tags and digests.
+    pub images: BTreeMap<String, ImageId>,
+    /// When the containers of modules were removed that are not there any more, by module id, as far as the engine remembers.
+    pub removed: BTreeMap<String, Timestamp>,
+}
+
+/// `sha256:…` of an image's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageId(pub String);
+
+/// The container of a module.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Container {
+    /// The image by the name that it was made with.
+    pub image: String,
+    /// The image that it really has.
+    pub image_id: ImageId,
+    /// What it does.
+    pub status: ContainerStatus,
+    /// The verdict of its health check, where it has one: `healthy`, `unhealthy`, `starting`.
+    pub health: Option<String>,
+    /// Exit code of the last run; 0 while none ended.
+    pub exit_code: i64,
+    /// Whether the last run was ended for want of memory.
+    pub out_of_memory: bool,
+    /// How often the engine itself started it again. IoT Edge's own starts are in [`History`].
+    pub restarts: u64,
+    /// When it was started last.
+    pub started_at: Option<Timestamp>,
+    /// When it ended last.
+    pub finished_at: Option<Timestamp>,
+    /// What happened to it lately.
+    pub history: History,
+    /// The limits in force.
+    pub limits: Limits,
+    /// What is mounted.
+    pub mounts: Vec<Mounted>,
+    /// `NetworkMode`: `azure-iot-edge`, `host` …
+    pub network: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// Ports of the host that lead to it.
+    pub ports: Vec<PublishedPort>,
+    /// The proxies that its variables name.
+    pub proxies: Vec<Proxy>,
+    /// The variable `no_proxy`.
+    pub no_proxy: Option<String>,
+}
+
+/// What a container does, in Docker's words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerStatus {
+    /// Made, never started.
+    Created,
+    /// Up.
+    Running,
+    /// Up, but frozen.
+    Paused,
+    /// Ended; the engine will start it again after a pause.
+    Restarting,
+    /// Ended.
+    Exited,
+    /// Being removed.
+    Removing,
+    /// Could not be removed.
+    Dead,
+    /// Something that we don't know.
+    #[default]
+    Unknown,
+}
+
+/// What the engine's events of the last minutes say of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct History {
+    /// How far back that goes, s.
+    pub window_secs: u64,
+    /// Starts.
+    pub starts: u32,
+    /// Ends that nobody asked for.
+    pub deaths: u32,
+    /// Ends that somebody asked for: a signal was sent first.
+    pub stops: u32,
+    /// Ends for want of memory.
+    pub out_of_memory: u32,
+    /// The exit code of the last end that nobody asked for.
+    pub last_death: Option<i64>,
+}
+
+/// Limits in force, none where there is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Memory, bytes.
+    pub memory: Option<i64>,
+    /// Processor time, billionths of a processor.
+    pub nano_cpus: Option<i64>,
+}
+
+/// One mount of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mounted {
+    /// `bind`, `volume` or `tmpfs`.
+    pub kind: String,
+    /// The path on the host.
+    pub source: String,
+    /// The path in the container.
+    pub target: String,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+    /// Whether it is a file, no directory; none where that could not be told.
+    pub is_file: Option<bool>,
+}
+
+/// A port of a container that is published on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// The port in the container.
+    pub container: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// The port on the host.
+    pub host: u16,
+    /// Whether the container's port takes connections; none where that could not be tried.
+    pub answers: Option<bool>,
+}
+
+/// A proxy that a variable names, without user and password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxy {
+    /// The variable.
+    pub variable: String,
+    /// `host:port`.
+    pub address: String,
+    /// What came of trying it; none where it cannot be tried from here.
+    pub answer: Option<ProxyAnswer>,
+}
+
+/// What a proxy does when it is asked to connect to IoT Hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyAnswer {
+    /// It connects.
+    Connects,
+    /// It takes connections; there was no host to ask it for.
+    Listens,
+    /// It says no, with this HTTP status.
+    Refuses(u16),
+    /// It cannot be reached, or says something else than HTTP.
+    Fails(String),
+}
+
+impl ContainerStatus {
+    /// Docker's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            ContainerStatus::Created => "created",
+            ContainerStatus::Running => "running",
+            ContainerStatus::Paused => "paused",
+            ContainerStatus::Restarting => "restarting",
+            ContainerStatus::Exited => "exited",
+            ContainerStatus::Removing => "removing",
+            ContainerStatus::Dead => "dead",
+            ContainerStatus::Unknown => "unknown",
+        }
+    }
+}
+
+impl Engine {
+    /// The image that `name` stands for on this engine, found as Docker does: `docker.io/library/` and `:latest` may be left out.
+    pub fn image(&self, name: &str) -> Option<&ImageId> {
+        let name = name.strip_prefix("docker.io/").unwrap_or(name);
+        let name = name.strip_prefix("library/").unwrap_or(name);
+        let file = name.rsplit('/').next().unwrap_or(name);
+        if file.contains([':', '@']) { self.images.get(name) } else { self.images.get(&format!("{name}:latest")) }
+    }
+}
+
+impl Container {
+    /// Whether it ended lately, or again and again, without anybody asking it to.
+    pub fn is_crashing(&self) -> bool {
+        self.is_looping() || (self.has_ended() && self.exit_code != 0 && self.history.stops == 0)
+    }
+
+    /// Whether it is started again and again and does not stay up.
+    pub fn is_looping(&self) -> bool {
+        self.status == ContainerStatus::Restarting
+            || self.history.deaths >= 2
+            || (self.restarts >= 2 && self.exit_code != 0)
+    }
+
+    /// Whether its last run ended, or one of the last minutes, for want of memory.
+    pub fn ran_out_of_memory(&self) -> bool {
+        self.out_of_memory || self.history.out_of_memory > 0
+    }
+
+    /// Since when it does what it does.
+    pub fn since(&self) -> Option<Timestamp> {
+        if self.is_running() { self.started_at } else { self.finished_at }
+    }
+
+    /// Whether it is up.
+    pub fn is_running(&self) -> bool {
+        self.status == ContainerStatus::Running
+    }
+
+    /// Whether it ran and does not any more.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status, ContainerStatus::Exited | ContainerStatus::Dead)
+    }
+}
+
+impl std::fmt::Display for PublishedPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} -> {}/{}", self.host, self.container, self.protocol)
+    }
+}

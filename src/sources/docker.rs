@@ -1,0 +1,341 @@
+//! The Docker engine that IoT Edge runs modules on, through its socket (`iotedge-protocol.md` §C4): read only, and only
+//! containers that edgeAgent owns. Needs the socket, which is full control of the host.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, EventMessage, MountPoint};
+use bollard::query_parameters::{ContainerArchiveInfoOptions, EventsOptions, ListContainersOptions, ListImagesOptions};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{Look, Question, Sight, Source, proxy};
+use crate::evidence::{Container, ContainerStatus, Engine, History, ImageId, Limits, Mounted, PublishedPort};
+
+/// What edgeAgent writes on its containers.
+const OWNER: &str = "net.azure-devices.edge.owner=Microsoft.Azure.Devices.Edge.Agent";
+/// How far back events are read. The engine keeps the last few hundred.
+const WINDOW: Duration = Duration::from_secs(600);
+/// What can happen to a container that matters here.
+const EVENTS: [&str; 11] =
+    ["create", "start", "die", "oom", "kill", "restart", "destroy", "pause", "unpause", "update", "health_status"];
+/// How long a port of a container on the same host may take to answer.
+const PORT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before an engine that went away is watched again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The largest answer to a question about one container is far smaller; so many containers are looked at, at most.
+const MAX_CONTAINERS: usize = 500;
+
+/// The engine at one address.
+pub struct Docker {
+    address: String,
+    /// The moment of the last event that was seen, ns since 1970.
+    seen: Mutex<Option<i64>>,
+    /// Whether it was away when it was watched last.
+    is_away: AtomicBool,
+}
+
+impl Docker {
+    /// The engine at `address`: `unix:///var/run/docker.sock` or `tcp://host:port`. Nothing is connected yet.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self { address: address.into(), seen: Mutex::new(None), is_away: AtomicBool::new(false) }
+    }
+
+    /// Connects, in a version of the interface that both speak.
+    async fn connect(&self) -> Result<bollard::Docker, String> {
+        let docker = bollard::Docker::connect_with_host(&self.address);
+        let docker = docker.map_err(|error| format!("cannot use {}: {error}", self.address))?;
+        let reached = docker.negotiate_version().await;
+        reached.map_err(|error| format!("cannot reach the engine at {}: {}", self.address, reason(&error)))
+    }
+
+    async fn engine(&self) -> Result<Engine, String> {
+        let docker = self.connect().await?;
+        let failed = |what: &str, error: Error| format!("cannot {what}: {}", reason(&error));
+        let version = docker.version().await.map_err(|error| failed("ask for the version", error))?;
+        let filters = Some(HashMap::from([("label".to_owned(), vec![OWNER.to_owned()])]));
+        let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
+        let listed = docker.list_containers(Some(options)).await.map_err(|error| failed("list containers", error))?;
+        let images = docker.list_images(None::<ListImagesOptions>).await;
+        let images = images.map_err(|error| failed("list images", error))?;
+        let mut past = self.past(&docker).await?;
+        let mut looks = JoinSet::new();
+        for id in listed.into_iter().filter_map(|container| container.id).take(MAX_CONTAINERS) {
+            let history = past.histories.remove(&id).unwrap_or_default();
+            let docker = docker.clone();
+            looks.spawn(async move {
+                let answer = docker.inspect_container(&id, None).await;
+                match answer {
+                    Ok(found) => Ok(Some(container(&docker, found, history).await)),
+                    // It went away since it was listed.
+                    Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+                    Err(error) => Err(reason(&error)),
+                }
+            });
+        }
+        let mut containers = BTreeMap::new();
+        while let Some(look) = looks.join_next().await {
+            let found = look.map_err(|_| "a look at a container broke, a fault of ours".to_owned())?;
+            containers.extend(found.map_err(|why| format!("cannot inspect a container: {why}"))?);
+        }
+        let names = images.into_iter().flat_map(|image| {
+            let id = ImageId(image.id);
+            let names = image.repo_tags.into_iter().chain(image.repo_digests);
+            names.map(move |name| (name, id.clone()))
+        });
+        past.removed.retain(|name, _| !containers.contains_key(name));
+        Ok(Engine {
+            version: version.version.unwrap_or_default(),
+            containers,
+            images: names.filter(|(name, _)| !name.starts_with("<none>")).collect(),
+            removed: past.removed,
+        })
+    }
+
+    /// What the engine remembers of the last minutes.
+    async fn past(&self, docker: &bollard::Docker) -> Result<Past, String> {
+        let info = docker.info().await.map_err(|error| format!("cannot ask for the time: {}", reason(&error)))?;
+        // The engine's own clock: ours may be another.
+        let now: Timestamp = info.system_time.unwrap_or_default().parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let (until, since) = (now.as_second(), now.as_second() - WINDOW.as_secs().cast_signed());
+        let options = EventsOptions {
+            since: Some(since.to_string()),
+            until: Some(format!("{until}.{:09}", now.subsec_nanosecond())),
+            filters: Some(filters()),
+        };
+        let mut events = Box::pin(docker.events(Some(options)));
+        let mut past = Past::default();
+        while let Some(event) = events.next().await {
+            past.add(&event.map_err(|error| format!("cannot read the engine's events: {}", reason(&error)))?);
+        }
+        Ok(past)
+    }
+
+    /// Waits until something happens to a container, or until the engine is back.
+    async fn wait(&self) -> Result<(), String> {
+        let docker = self.connect().await?;
+        if self.is_away.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let seen = self.seen.lock().ok().and_then(|seen| *seen);
+        let since = seen.map(|at| format!("{}.{:09}", (at + 1) / 1_000_000_000, (at + 1) % 1_000_000_000));
+        let options = EventsOptions { since, until: None, filters: Some(filters()) };
+        let mut events = Box::pin(docker.events(Some(options)));
+        match events.next().await {
+            Some(Ok(event)) => {
+                if let Ok(mut seen) = self.seen.lock() {
+                    *seen = event.time_nano.or(*seen);
+                }
+                Ok(())
+            }
+            Some(Err(error)) => Err(reason(&error)),
+            None => Err("the engine ended".to_owned()),
+        }
+    }
+}
+
+impl Source for Docker {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    fn question(&self) -> Question {
+        Question::Engine
+    }
+
+    fn look(&self) -> Look<'_> {
+        Box::pin(async { self.engine().await.map(|engine| Some(Sight::Engine(Box::new(engine)))) })
+    }
+
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            // An engine that went away is news once, and so is one that is back.
+            while self.wait().await.is_err() && self.is_away.swap(true, Ordering::Relaxed) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
+    }
+}
+
+/// What happened to containers, from the engine's events.
+#[derive(Debug, Default)]
+struct Past {
+    /// By container id.
+    histories: HashMap<String, History>,
+    /// Containers that were sent a signal and have not ended since.
+    asked: HashSet<String>,
+    /// By module id.
+    removed: BTreeMap<String, Timestamp>,
+}
+
+impl Past {
+    fn add(&mut self, event: &EventMessage) {
+        let Some(actor) = &event.actor else { return };
+        let id = actor.id.clone().unwrap_or_default();
+        let attribute = |name: &str| actor.attributes.as_ref().and_then(|attributes| attributes.get(name));
+        let history = self.histories.entry(id.clone()).or_default();
+        history.window_secs = WINDOW.as_secs();
+        match event.action.as_deref().unwrap_or_default() {
+            "start" => {
+                history.starts += 1;
+                self.asked.remove(&id);
+            }
+            "kill" => {
+                self.asked.insert(id);
+            }
+            "oom" => history.out_of_memory += 1,
+            "die" if self.asked.remove(&id) => history.stops += 1,
+            "die" => {
+                history.deaths += 1;
+                history.last_death = attribute("exitCode").and_then(|code| code.parse().ok());
+            }
+            "destroy" => {
+                let at = event.time.and_then(|secs| Timestamp::from_second(secs).ok());
+                if let (Some(name), Some(at)) = (attribute("name"), at) {
+                    self.removed.insert(name.clone(), at);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn filters() -> HashMap<String, Vec<String>> {
+    let events = EVENTS.iter().map(|event| (*event).to_owned()).collect();
+    let list = |word: &str| vec![word.to_owned()];
+    HashMap::from([
+        ("type".to_owned(), list("container")),
+        ("label".to_owned(), list(OWNER)),
+        ("event".to_owned(), events),
+    ])
+}
+
+/// A container and the id of its module, which is its name.
+async fn container(docker: &bollard::Docker, found: ContainerInspectResponse, history: History) -> (String, Container) {
+    let (state, config) = (found.state.unwrap_or_default(), found.config.unwrap_or_default());
+    let host = found.host_config.unwrap_or_default();
+    let id = found.id.unwrap_or_default();
+    let name = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
+    let networks = found.network_settings.unwrap_or_default();
+    let mut addresses: Vec<String> =
+        networks.networks.into_iter().flatten().filter_map(|(_, at)| at.ip_address).collect();
+    addresses.retain(|address| !address.is_empty());
+    addresses.sort();
+    let env = config.env.unwrap_or_default();
+    let variables: Vec<(&str, &str)> = env.iter().filter_map(|variable| variable.split_once('=')).collect();
+    let variable =
+        |name: &str| variables.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
+    let is_running = state.running.unwrap_or(false);
+    let published = networks.ports.unwrap_or_default().into_iter().flat_map(|(port, bindings)| {
+        bindings
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(move |binding| published(&port, binding.host_port.as_deref()))
+    });
+    let mut ports: Vec<PublishedPort> = published.collect();
+    ports.sort_by(|a, b| (a.host, &a.protocol).cmp(&(b.host, &b.protocol)));
+    // One line for each port, though it is bound for both versions of IP.
+    ports.dedup();
+    if is_running {
+        for port in &mut ports {
+            port.answers = answers(&addresses, port).await;
+        }
+    }
+    let mut mounts = Vec::new();
+    for mount in found.mounts.unwrap_or_default() {
+        mounts.push(mounted(docker, &id, mount).await);
+    }
+    mounts.sort_by(|a, b| a.target.cmp(&b.target));
+    let proxies = proxy::proxies(variables.iter().copied(), variable("IOTEDGE_IOTHUBHOSTNAME"), true).await;
+    let moment = |text: Option<String>| {
+        let moment: Option<Timestamp> = text.and_then(|text| text.parse().ok());
+        // Docker's "never" is in the year 1.
+        moment.filter(|moment| *moment > Timestamp::UNIX_EPOCH)
+    };
+    let container = Container {
+        image: config.image.unwrap_or_default(),
+        image_id: ImageId(found.image.unwrap_or_default()),
+        status: status(state.status),
+        health: state.health.and_then(|health| health.status).map(|status| status.to_string()).filter(|s| s != "none"),
+        exit_code: state.exit_code.unwrap_or_default(),
+        out_of_memory: state.oom_killed.unwrap_or(false),
+        restarts: found.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
+        started_at: moment(state.started_at),
+        finished_at: moment(state.finished_at),
+        history,
+        limits: Limits {
+            memory: host.memory.filter(|memory| *memory > 0),
+            nano_cpus: host.nano_cpus.filter(|cpus| *cpus > 0),
+        },
+        mounts,
+        network: host.network_mode.unwrap_or_default(),
+        addresses,
+        ports,
+        proxies,
+        no_proxy: variable("no_proxy").map(str::to_owned),
+    };
+    (name, container)
+}
+
+fn status(status: Option<ContainerStateStatusEnum>) -> ContainerStatus {
+    match status {
+        Some(ContainerStateStatusEnum::CREATED) => ContainerStatus::Created,
+        Some(ContainerStateStatusEnum::RUNNING) => ContainerStatus::Running,
+        Some(ContainerStateStatusEnum::PAUSED) => ContainerStatus::Paused,
+        Some(ContainerStateStatusEnum::RESTARTING) => ContainerStatus::Restarting,
+        Some(ContainerStateStatusEnum::EXITED) => ContainerStatus::Exited,
+        Some(ContainerStateStatusEnum::REMOVING) => ContainerStatus::Removing,
+        Some(ContainerStateStatusEnum::DEAD) => ContainerStatus::Dead,
+        _ => ContainerStatus::Unknown,
+    }
+}
+
+/// `80/tcp` and the port of the host.
+fn published(port: &str, host: Option<&str>) -> Option<PublishedPort> {
+    let (container, protocol) = port.split_once('/')?;
+    Some(PublishedPort {
+        container: container.parse().ok()?,
+        protocol: protocol.to_owned(),
+        host: host?.parse().ok()?,
+        answers: None,
+    })
+}
+
+/// Whether the container takes connections. Docker's own proxy on the host takes all, so the container is asked.
+async fn answers(addresses: &[String], port: &PublishedPort) -> Option<bool> {
+    let address = addresses.first().filter(|_| port.protocol == "tcp")?;
+    match timeout(PORT_TIMEOUT, TcpStream::connect((address.as_str(), port.container))).await {
+        Ok(Ok(_)) => Some(true),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => Some(false),
+        // There may be no way from here to there.
+        _ => None,
+    }
+}
+
+async fn mounted(docker: &bollard::Docker, id: &str, mount: MountPoint) -> Mounted {
+    let target = mount.destination.unwrap_or_default();
+    let kind = mount.typ.unwrap_or_default();
+    let options = ContainerArchiveInfoOptions { path: target.clone() };
+    // The two highest bits of Go's mode are directory and append-only.
+    let is_file = match kind.as_str() {
+        "bind" => docker.get_container_archive_info(id, Some(options)).await.ok().map(|stat| stat.file_mode >> 31 == 0),
+        _ => None,
+    };
+    Mounted { kind, source: mount.source.unwrap_or_default(), target, read_only: !mount.rw.unwrap_or(true), is_file }
+}
+
+/// The engine's words, on one line, cut where they are long.
+fn reason(error: &Error) -> String {
+    let text = match error {
+        Error::DockerResponseServerError { status_code, message } => format!("{message} ({status_code})"),
+        error => error.to_string(),
+    };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}

@@ -1,0 +1,172 @@
+//! Web proxies: where a variable says that one is, and whether it lets one through.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::evidence::{Proxy, ProxyAnswer};
+
+/// How long a proxy may take to answer; it is on the same site.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest status line that is read, bytes.
+const MAX_LINE: usize = 512;
+
+/// The proxies that `variables` name, each tried with a connection to `upstream`, a host that listens on 443.
+/// Where `is_elsewhere`, the variables are another container's, whose loopback is not ours.
+pub(super) async fn proxies<'v>(
+    variables: impl Iterator<Item = (&'v str, &'v str)>,
+    upstream: Option<&str>,
+    is_elsewhere: bool,
+) -> Vec<Proxy> {
+    let mut proxies = Vec::new();
+    for (name, value) in variables {
+        if !["https_proxy", "http_proxy"].contains(&name.to_ascii_lowercase().as_str()) || value.trim().is_empty() {
+            continue;
+        }
+        let place = Place::of(value);
+        let is_theirs =
+            is_elsewhere && ["127.", "localhost:", "[::1]:"].iter().any(|own| place.address.starts_with(own));
+        let answer = if is_theirs { None } else { Some(place.answer(upstream).await) };
+        proxies.push(Proxy { variable: name.to_owned(), address: place.address, answer });
+    }
+    proxies.sort_by(|a, b| a.variable.cmp(&b.variable));
+    proxies
+}
+
+/// Where a proxy is, and as whom it is asked; never shown as a whole.
+struct Place {
+    address: String,
+    user: Option<String>,
+    is_tls: bool,
+}
+
+impl Place {
+    /// Reads `http://user:password@host:port/`, of which only the host is needed.
+    fn of(value: &str) -> Self {
+        let value = value.trim();
+        let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        let is_tls = scheme.eq_ignore_ascii_case("https");
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let address = if has_port { host.to_owned() } else { format!("{host}:{}", if is_tls { 443 } else { 80 }) };
+        Self { address, user: user.map(|user| percent_decode_str(user).decode_utf8_lossy().into_owned()), is_tls }
+    }
+
+    async fn answer(&self, upstream: Option<&str>) -> ProxyAnswer {
+        let tried = timeout(TIMEOUT, self.ask(upstream)).await;
+        tried.unwrap_or_else(|_| ProxyAnswer::Fails(format!("no answer within {} s", TIMEOUT.as_secs())))
+    }
+
+    async fn ask(&self, upstream: Option<&str>) -> ProxyAnswer {
+        let mut stream = match TcpStream::connect(&self.address).await {
+            Ok(stream) => stream,
+            Err(error) => return ProxyAnswer::Fails(error.kind().to_string()),
+        };
+        let upstream = upstream.filter(|host| !host.is_empty() && !host.contains(char::is_whitespace));
+        let Some(host) = upstream.filter(|_| !self.is_tls) else { return ProxyAnswer::Listens };
+        let user = self.user.as_ref();
+        let user =
+            user.map(|user| format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(user))).unwrap_or_default();
+        let request = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n{user}\r\n");
+        let mut line = Vec::new();
+        let exchange = async {
+            stream.write_all(request.as_bytes()).await?;
+            while line.len() < MAX_LINE && !line.contains(&b'\n') {
+                if stream.read_buf(&mut line).await? == 0 {
+                    break;
+                }
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        if let Err(error) = exchange.await {
+            return ProxyAnswer::Fails(error.kind().to_string());
+        }
+        match status(&line) {
+            Some(200..=299) => ProxyAnswer::Connects,
+            Some(status) => ProxyAnswer::Refuses(status),
+            None => ProxyAnswer::Fails("it does not speak HTTP".to_owned()),
+        }
+    }
+}
+
+/// The number in `HTTP/1.1 200 OK`.
+fn status(line: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(line.split(|byte| *byte == b'\n').next()?).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    words.next().filter(|version| version.starts_with("HTTP/1."))?;
+    words.next()?.parse().ok().filter(|status| (100..1000).contains(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// A proxy that answers everything with `answer`, and what it was asked.
+    async fn proxy(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 1024];
+            let length = stream.read(&mut request).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        (address, asked)
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_iot_hub_and_its_password_is_kept() {
+        let (address, asked) = proxy("HTTP/1.1 200 Connection established\r\n\r\n").await;
+        let value = format!("http://user:p%40ss@{address}/");
+        let variables = [("HTTPS_PROXY", value.as_str()), ("PATH", "/bin")];
+        let found = proxies(variables.into_iter(), Some("h.azure-devices.net"), false).await;
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].address.as_str(), &found[0].answer), (address.as_str(), &Some(ProxyAnswer::Connects)));
+        let asked = asked.await.unwrap();
+        assert!(asked.starts_with("CONNECT h.azure-devices.net:443 HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains(&format!("Basic {}", STANDARD.encode("user:p@ss"))), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn what_a_proxy_says_is_told_apart() {
+        for (answer, expected) in [
+            ("HTTP/1.1 403 Forbidden\r\n\r\n", ProxyAnswer::Refuses(403)),
+            ("SSH-2.0-x\r\n", ProxyAnswer::Fails("it does not speak HTTP".to_owned())),
+            ("", ProxyAnswer::Fails("it does not speak HTTP".to_owned())),
+        ] {
+            let (address, _) = proxy(answer).await;
+            let found = proxies([("http_proxy", address.as_str())].into_iter(), Some("h"), false).await;
+            assert_eq!(found[0].answer, Some(expected));
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let found = proxies([("http_proxy", address.as_str())].into_iter(), None, false).await;
+        assert_eq!(found[0].answer, Some(ProxyAnswer::Listens));
+        let found = proxies([("http_proxy", address.as_str())].into_iter(), None, true).await;
+        assert_eq!(found[0].answer, None, "another container's loopback is not ours");
+        drop(listener);
+        let found = proxies([("http_proxy", address.as_str())].into_iter(), None, false).await;
+        assert_eq!(found[0].answer, Some(ProxyAnswer::Fails("connection refused".to_owned())));
+    }
+
+    #[test]
+    fn places_are_read_in_every_spelling() {
+        for (value, address) in [
+            ("proxy:3128", "proxy:3128"),
+            ("proxy", "proxy:80"),
+            ("https://proxy", "proxy:443"),
+            ("http://u:p@proxy:8080/x", "proxy:8080"),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            assert_eq!(Place::of(value).address, address);
+        }
+    }
+}
