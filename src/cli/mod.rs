@@ -24,6 +24,7 @@ use crate::settings::Settings;
 use crate::verbs;
 use crate::verbs::check::CheckArgs;
 use crate::verbs::explain::ExplainArgs;
+use crate::verbs::render::RenderArgs;
 
 /// Moves IoT Edge deployments from Azure Stack Edge Pro FPGA to Azure Stack Edge Pro GPU, and watches them there.
 #[derive(Debug, Parser)]
@@ -46,6 +47,10 @@ enum Verb {
     Agent(agent::AgentCommand),
     /// See the main job on a built-in deployment, and the module report from a simulated device
     Demo(demo::DemoCommand),
+    /// Show the Kubernetes objects that IoT Edge would make of a deployment, or what a change does to them
+    ///
+    /// Exit status: 0 the agent creates them all; 1 something stops it; 2 usage or input error.
+    Render(RenderCommand),
     /// List all rules
     Rules {
         /// How to print them
@@ -70,6 +75,38 @@ struct CheckCommand {
     /// How to print the report
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+struct RenderCommand {
+    /// The deployment
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+
+    /// Compare with this deployment: which objects change, which modules restart
+    #[arg(long, value_name = "OLD", conflicts_with_all = ["format", "show_values"])]
+    diff: Option<PathBuf>,
+
+    #[command(flatten)]
+    render: RenderArgs,
+
+    /// How to print them
+    #[arg(long, value_enum, default_value = "yaml")]
+    format: RenderFormat,
+
+    /// Also show what may be secret: environment values and registry credentials, which are overwritten otherwise
+    #[arg(long)]
+    show_values: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RenderFormat {
+    /// For kubectl
+    Yaml,
+    /// For programs
+    Json,
+    /// For people
+    Tree,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -127,6 +164,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Verb::Check(command) => check(&command),
         Verb::Demo(command) => demo::run(&command),
         Verb::Explain(args) => explain(&args),
+        Verb::Render(command) => render(&command),
         Verb::Rules { format } => rules(format),
     };
     exit.unwrap_or_else(|error| {
@@ -201,6 +239,25 @@ fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let pages: Vec<String> = verbs::explain::explain(args)?.into_iter().map(output::text::page).collect();
     say(&pages.join("\n"))?;
     Ok(Exit::Pass)
+}
+
+fn render(command: &RenderCommand) -> anyhow::Result<Exit> {
+    let manifest = input::one(&command.path).map_err(anyhow::Error::msg)?;
+    let (text, stopped) = if let Some(old) = &command.diff {
+        let old = input::one(old).map_err(anyhow::Error::msg)?;
+        let changes = verbs::render::changes(&old, &manifest, &command.render)?;
+        (output::render::changes(&changes)?, changes.after.objects.stopped_at())
+    } else {
+        let rendering = verbs::render::render(&manifest, &command.render, command.show_values)?;
+        let text = match command.format {
+            RenderFormat::Yaml => output::render::yaml(&rendering)?,
+            RenderFormat::Json => output::render::json(&rendering)?,
+            RenderFormat::Tree => output::render::tree(&rendering),
+        };
+        (text, rendering.objects.stopped_at())
+    };
+    say(&text)?;
+    Ok(if stopped.is_some() { Exit::Fail } else { Exit::Pass })
 }
 
 fn rules(format: ListFormat) -> anyhow::Result<Exit> {
