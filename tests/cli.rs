@@ -330,7 +330,7 @@ fn render_shows_objects_what_is_ignored_and_what_stops_the_agent() {
     let folder = Folder::new("render");
     let options = r#"{ "HostConfig": { "ShmSize": 1, "PortBindings": { "80/tcp": [{ "HostPort": "8080" }] } } }"#;
     let (old, new) =
-        (folder.file("old.json", &module(options, "hunter2")), folder.file("new.json", &module("{}", "hunter2")));
+        (folder.file("old.json", module(options, "hunter2")), folder.file("new.json", module("{}", "hunter2")));
     let yaml = run(&["render", &old]);
     assert_eq!(yaml.status, 0, "{}", yaml.stderr);
     assert!(yaml.stdout.contains("kind: Service\n") && yaml.stdout.contains("name: mymodule\n"), "{}", yaml.stdout);
@@ -338,18 +338,23 @@ fn render_shows_objects_what_is_ignored_and_what_stops_the_agent() {
     assert!(!yaml.stdout.contains("hunter2") && run(&["render", &old, "--show-values"]).stdout.contains("hunter2"));
     let tree = run(&["render", &old, "--format", "tree", "--setting", "PortMappingServiceType=NodePort"]);
     assert!(tree.stdout.contains("service mymodule, NodePort\n│     8080/TCP → 80\n"), "{}", tree.stdout);
-    let json: serde_json::Value = serde_json::from_str(&run(&["render", &old, "--format", "json"]).stdout).unwrap();
+    let json: Value = serde_json::from_str(&run(&["render", &old, "--format", "json"]).stdout).unwrap();
     let kinds: Vec<&str> =
         json["objects"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["EdgeDeployment", "ServiceAccount", "Service", "Deployment"]);
     let diff = run(&["render", "--diff", &old, &new]);
     assert_eq!(diff.stdout, "- Service mymodule\nno module restarts\n");
 
-    let bad = folder.file("bad.json", &module(r#"{ "Labels": { "": "x" } }"#, "v"));
+    let bad = folder.file("bad.json", module(r#"{ "Labels": { "": "x" } }"#, "v"));
     let stopped = run(&["render", &bad]);
     assert_eq!(stopped.status, 1);
     assert!(stopped.stdout.contains("# the agent stops: no services are created"), "{}", stopped.stdout);
     assert!(stopped.stdout.contains("InvalidKubernetesNameException"), "{}", stopped.stdout);
+    let refused = folder.file("refused.json", module(r#"{ "Env": ["a:b=1"] }"#, "v"));
+    let refused = run(&["render", &refused, "--format", "tree"]);
+    assert_eq!(refused.status, 1);
+    let line = "Kubernetes refuses Deployment mymodule: spec.template.spec.containers[1].env[1].name: `a:b`";
+    assert!(refused.stdout.contains(line), "{}", refused.stdout);
     assert_eq!(run(&["render", &old, "--setting", "x=1"]).status, 2);
     assert_eq!(run(&["render", &old, "--module", "nobody"]).status, 2);
 }

@@ -49,7 +49,8 @@ enum Verb {
     Demo(demo::DemoCommand),
     /// Show the Kubernetes objects that IoT Edge would make of a deployment, or what a change does to them
     ///
-    /// Exit status: 0 the agent creates them all; 1 something stops it; 2 usage or input error.
+    /// Exit status: 0 the agent creates them all; 1 something stops it, or Kubernetes refuses an object; 2 usage or input
+    /// error.
     Render(RenderCommand),
     /// List all rules
     Rules {
@@ -243,21 +244,21 @@ fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
 
 fn render(command: &RenderCommand) -> anyhow::Result<Exit> {
     let manifest = input::one(&command.path).map_err(anyhow::Error::msg)?;
-    let (text, stopped) = if let Some(old) = &command.diff {
+    let (text, rendering) = if let Some(old) = &command.diff {
         let old = input::one(old).map_err(anyhow::Error::msg)?;
         let changes = verbs::render::changes(&old, &manifest, &command.render)?;
-        (output::render::changes(&changes)?, changes.after.objects.stopped_at())
+        (output::render::changes(&changes)?, changes.after)
     } else {
         let rendering = verbs::render::render(&manifest, &command.render, command.show_values)?;
         let text = match command.format {
             RenderFormat::Yaml => output::render::yaml(&rendering)?,
             RenderFormat::Json => output::render::json(&rendering)?,
-            RenderFormat::Tree => output::render::tree(&rendering),
+            RenderFormat::Tree => output::render::tree(&rendering)?,
         };
-        (text, rendering.objects.stopped_at())
+        (text, rendering)
     };
     say(&text)?;
-    Ok(if stopped.is_some() { Exit::Fail } else { Exit::Pass })
+    Ok(if rendering.is_carried_out()? { Exit::Pass } else { Exit::Fail })
 }
 
 fn rules(format: ListFormat) -> anyhow::Result<Exit> {

@@ -159,6 +159,11 @@ impl Default for AgentSettings {
 }
 
 impl AgentSettings {
+    /// The defaults, with the proxy that came out together with this version of the agent.
+    pub fn of(agent: Agent) -> Self {
+        Self { agent, proxy_image: format!("mcr.microsoft.com/azureiotedge-proxy:0.1.0-{agent}"), ..Self::default() }
+    }
+
     /// Takes one setting as `KEY=VALUE`; keys are found without regard to case.
     ///
     /// # Errors

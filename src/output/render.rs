@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
-use crate::kube_model::objects::{Fault, ModuleObjects, Stage};
+use crate::kube_model::objects::{Fault, ModuleObjects, Stage, refused};
 use crate::verbs::render::{Changes, Rendering};
 
 /// The objects that are created, each its own YAML document, in the order of the agent; before them, as comments, what they
@@ -16,10 +16,11 @@ use crate::verbs::render::{Changes, Rendering};
 /// An object cannot be written, which none of these types allows.
 pub fn yaml(rendering: &Rendering) -> Result<String, serde_json::Error> {
     let mut out = String::new();
-    for line in preamble(rendering) {
+    let created = rendering.created()?;
+    for line in preamble(rendering, &created) {
         let _ = writeln!(out, "# {line}");
     }
-    for object in rendering.created()? {
+    for object in created {
         out.push_str("---\n");
         out.push_str(&document(&object)?);
     }
@@ -42,19 +43,27 @@ pub fn json(rendering: &Rendering) -> Result<String, serde_json::Error> {
     let ignored = rendering.modules().flat_map(|module| {
         module.ignored.iter().map(|one| json!({ "module": module.id, "option": one.option, "because": one.because }))
     });
+    let created = rendering.created()?;
+    let refused = refused(&created).into_iter().map(|(kind, name, refusal)| {
+        json!({ "kind": kind, "name": name, "field": refusal.field, "because": refusal.because })
+    });
     let all = json!({
         "agent": rendering.settings.agent.to_string(),
         "settings": settings.collect::<Vec<_>>(),
         "stopped_at": rendering.objects.stopped_at().map(Stage::word),
         "faults": faults.collect::<Vec<_>>(),
         "ignored": ignored.collect::<Vec<_>>(),
-        "objects": rendering.created()?,
+        "refused": refused.collect::<Vec<_>>(),
+        "objects": created,
     });
     serde_json::to_string_pretty(&all).map(|text| text + "\n")
 }
 
 /// Module by module: pod, containers, volumes, Service, claims, and what is ignored.
-pub fn tree(rendering: &Rendering) -> String {
+///
+/// # Errors
+/// As [`yaml`].
+pub fn tree(rendering: &Rendering) -> Result<String, serde_json::Error> {
     let mut out = String::new();
     for module in rendering.modules() {
         let branches = branches(module);
@@ -67,10 +76,10 @@ pub fn tree(rendering: &Rendering) -> String {
         }
         out.push('\n');
     }
-    for line in preamble(rendering).iter().filter(|line| !line.starts_with("ignored")) {
+    for line in preamble(rendering, &rendering.created()?).iter().filter(|line| !line.starts_with("ignored")) {
         let _ = writeln!(out, "{line}");
     }
-    out
+    Ok(out)
 }
 
 /// What a change does: which objects are new, gone or changed and how, and which modules restart.
@@ -111,14 +120,14 @@ pub fn changes(changes: &Changes) -> Result<String, serde_json::Error> {
             let _ = writeln!(out, "restarts: {}", modules.join(", "));
         }
     }
-    for line in stops(&changes.after) {
+    for line in stops(&changes.after, &changes.after.created()?) {
         let _ = writeln!(out, "{line}");
     }
     Ok(out)
 }
 
 /// What the objects rest on, and what is missing.
-fn preamble(rendering: &Rendering) -> Vec<String> {
+fn preamble(rendering: &Rendering, created: &[Value]) -> Vec<String> {
     let mut lines = vec![format!("what the IoT Edge agent {} creates, with", rendering.settings.agent)];
     for (key, value, origin) in rendering.settings.described(&rendering.given) {
         lines.push(format!("  {key}={value} ({origin})"));
@@ -128,20 +137,27 @@ fn preamble(rendering: &Rendering) -> Vec<String> {
             lines.push(format!("ignored: {} of {}: {}", ignored.option, module.id, ignored.because));
         }
     }
-    lines.extend(stops(rendering));
+    lines.extend(stops(rendering, created));
     lines
 }
 
 /// What stops the agent, and how far it comes.
-fn stops(rendering: &Rendering) -> Vec<String> {
-    let faults = &rendering.objects.faults;
-    let Some(stage) = rendering.objects.stopped_at() else { return Vec::new() };
-    let what = match stage {
-        Stage::Plan => "nothing is deployed, for no module".to_owned(),
-        stage => format!("no {} are created or changed, for no module, nor what comes after them", stage.word()),
-    };
-    let mut lines = vec![format!("the agent stops: {what}")];
-    lines.extend(faults.iter().map(|fault: &Fault| format!("error: {fault}")));
+fn stops(rendering: &Rendering, created: &[Value]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(stage) = rendering.objects.stopped_at() {
+        lines.push(match stage {
+            Stage::Plan => "the agent stops: nothing is deployed, for no module".to_owned(),
+            stage => {
+                let word = stage.word();
+                format!("the agent stops: no {word} are created or changed, for no module, nor what comes after them")
+            }
+        });
+        lines.extend(rendering.objects.faults.iter().map(|fault: &Fault| format!("error: {fault}")));
+    }
+    for (kind, name, refusal) in refused(created) {
+        let field = if refusal.field.is_empty() { String::new() } else { format!(" {}:", refusal.field) };
+        lines.push(format!("Kubernetes refuses {kind} {name}:{field} {}", refusal.because));
+    }
     lines
 }
 

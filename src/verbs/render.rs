@@ -78,7 +78,7 @@ pub struct Changes {
 /// # Errors
 /// A setting cannot be taken, or the module is not there.
 pub fn render(manifest: &Manifest, args: &RenderArgs, shown: bool) -> Result<Rendering, RenderError> {
-    let mut settings = AgentSettings { agent: args.agent.unwrap_or_default(), ..AgentSettings::default() };
+    let mut settings = AgentSettings::of(args.agent.unwrap_or_default());
     for assignment in &args.setting {
         settings.set(assignment)?;
     }
@@ -142,6 +142,14 @@ impl Rendering {
             });
         }
         Ok(created)
+    }
+
+    /// Whether nothing stops the agent and Kubernetes refuses none of the objects.
+    ///
+    /// # Errors
+    /// None of these objects fails to be written as JSON.
+    pub fn is_carried_out(&self) -> Result<bool, serde_json::Error> {
+        Ok(self.objects.stopped_at().is_none() && objects::refused(&self.created()?).is_empty())
     }
 
     /// The modules that are asked for.

@@ -24,6 +24,7 @@ pub use self::pod::deployment;
 pub use self::registry::{RegistryCredential, pull_secret, pull_secret_name};
 pub use self::service::{port_key, service};
 use super::AgentSettings;
+use super::admission::{Refusal, refusals};
 use super::names::{k8s_value, label_value};
 use crate::manifest::{Form, Manifest, Module};
 use crate::target::Agent;
@@ -223,6 +224,17 @@ impl Objects {
         }
         Ok(all)
     }
+}
+
+/// What the API server refuses of the objects that the agent sends, as kind, name and refusal. The first one ends the
+/// agent's pass, so that nothing after it is sent.
+pub fn refused(created: &[Value]) -> Vec<(String, String, Refusal)> {
+    let text = |object: &Value, path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let of = |object| {
+        let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
+        refusals(object).into_iter().map(move |refusal| (kind.clone(), name.clone(), refusal))
+    };
+    created.iter().flat_map(of).collect()
 }
 
 /// Translates `manifest` as the agent with `settings` does. Every module is translated, also those that come after a
