@@ -129,7 +129,7 @@ fn read_and_check(bencher: Bencher<'_, '_>, input: &Input) {
     });
 }
 
-/// Translating what was read: less than reading it twice.
+/// Translating what was read into Kubernetes objects.
 #[divan::bench(args = inputs())]
 fn translate(bencher: Bencher<'_, '_>, input: &Input) {
     let manifest = Manifest::read(&Source::new("bench", input.text.as_str())).unwrap();
