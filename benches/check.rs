@@ -10,6 +10,7 @@ use std::fmt;
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use edgeshift::evidence::Snapshot;
+use edgeshift::kube_model::{AgentSettings, objects};
 use edgeshift::manifest::Manifest;
 use edgeshift::settings::Settings;
 use edgeshift::text::Source;
@@ -126,4 +127,14 @@ fn read_and_check(bencher: Bencher<'_, '_>, input: &Input) {
         let manifest = Manifest::read(&source).unwrap();
         check(&Snapshot::of_manifest(manifest, jiff::Timestamp::UNIX_EPOCH), &settings)
     });
+}
+
+/// Translating what was read into Kubernetes objects.
+#[divan::bench(args = inputs())]
+fn translate(bencher: Bencher<'_, '_>, input: &Input) {
+    let manifest = Manifest::read(&Source::new("bench", input.text.as_str())).unwrap();
+    let settings = AgentSettings::default();
+    bencher
+        .counter(BytesCount::of_str(input.text.as_str()))
+        .bench(|| objects::translate(black_box(&manifest), &settings));
 }

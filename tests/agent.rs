@@ -186,7 +186,7 @@ async fn methods_answer_what_the_command_line_prints() {
     let answer = running.hub.invoke("gpu", json!({ "expect": 2 })).await;
     assert_eq!(answer.payload["findings"][0]["rule"], "gpu-driver");
     for (method, payload, status, text) in [
-        ("reboot", Value::Null, 404, "there are check, explain, gpu, ping, refresh, rules"),
+        ("reboot", Value::Null, 404, "there are check, explain, gpu, ping, refresh, render, rules"),
         ("check", json!({ "fail_on": "never" }), 400, "payload of check at fail_on: unknown variant `never`"),
         ("check", json!({ "site": [1] }), 400, "payload of check at site[0]: invalid type"),
         ("check", json!(7), 400, "payload of check: invalid type"),

@@ -366,3 +366,44 @@ fn a_source_that_was_asked_for_and_is_not_there_makes_the_answer_unknown() {
     let ran = run_with(&["status"], "", &nowhere);
     assert!(ran.stdout.contains("source docker: not asked: there is no socket"), "{}", ran.stdout);
 }
+
+#[test]
+fn render_shows_objects_what_is_ignored_and_what_stops_the_agent() {
+    let module = |options: &str, value: &str| {
+        format!(
+            r#"{{ "modulesContent": {{ "$edgeAgent": {{ "properties.desired": {{ "modules": {{ "My_Module": {{
+                "env": {{ "KEY": {{ "value": "{value}" }} }},
+                "settings": {{ "image": "a/b:1", "createOptions": {options} }} }} }} }} }} }} }}"#
+        )
+    };
+    let folder = Folder::new("render");
+    let options = r#"{ "HostConfig": { "ShmSize": 1, "PortBindings": { "80/tcp": [{ "HostPort": "8080" }] } } }"#;
+    let (old, new) =
+        (folder.file("old.json", module(options, "hunter2")), folder.file("new.json", module("{}", "hunter2")));
+    let yaml = run(&["render", &old]);
+    assert_eq!(yaml.status, 0, "{}", yaml.stderr);
+    assert!(yaml.stdout.contains("kind: Service\n") && yaml.stdout.contains("name: mymodule\n"), "{}", yaml.stdout);
+    assert!(yaml.stdout.contains("# ignored: HostConfig.ShmSize of My_Module"), "{}", yaml.stdout);
+    assert!(!yaml.stdout.contains("hunter2") && run(&["render", &old, "--show-values"]).stdout.contains("hunter2"));
+    let tree = run(&["render", &old, "--format", "tree", "--setting", "PortMappingServiceType=NodePort"]);
+    assert!(tree.stdout.contains("service mymodule, NodePort\n│     8080/TCP → 80\n"), "{}", tree.stdout);
+    let json: Value = serde_json::from_str(&run(&["render", &old, "--format", "json"]).stdout).unwrap();
+    let kinds: Vec<&str> =
+        json["objects"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["EdgeDeployment", "ServiceAccount", "Service", "Deployment"]);
+    let diff = run(&["render", "--diff", &old, &new]);
+    assert_eq!(diff.stdout, "- Service mymodule\nno module restarts\n");
+
+    let bad = folder.file("bad.json", module(r#"{ "Labels": { "": "x" } }"#, "v"));
+    let stopped = run(&["render", &bad]);
+    assert_eq!(stopped.status, 1);
+    assert!(stopped.stdout.contains("# the agent stops: no services are created"), "{}", stopped.stdout);
+    assert!(stopped.stdout.contains("InvalidKubernetesNameException"), "{}", stopped.stdout);
+    let refused = folder.file("refused.json", module(r#"{ "Env": ["a:b=1"] }"#, "v"));
+    let refused = run(&["render", &refused, "--format", "tree"]);
+    assert_eq!(refused.status, 1);
+    let line = "Kubernetes refuses Deployment mymodule: spec.template.spec.containers[1].env[1].name: `a:b`";
+    assert!(refused.stdout.contains(line), "{}", refused.stdout);
+    assert_eq!(run(&["render", &old, "--setting", "x=1"]).status, 2);
+    assert_eq!(run(&["render", &old, "--module", "nobody"]).status, 2);
+}

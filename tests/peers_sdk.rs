@@ -334,12 +334,13 @@ impl Drop for Killed {
 }
 
 /// Every method of the module, with a payload, and what its answer has at a path.
-const METHODS: [(&str, &str, u64, &str); 8] = [
+const METHODS: [(&str, &str, u64, &str); 9] = [
     ("check", r#"{"fail_on": "info"}"#, 200, "/files/0/findings/0/rule"),
     ("explain", r#"{"rule": "STO-001"}"#, 200, "/0/page"),
     ("ping", "{}", 200, "/taken_at"),
     ("ping", "null", 200, "/version"),
     ("refresh", "{}", 200, "/summary/block"),
+    ("render", r#"{"agent": "beta10"}"#, 200, "/agent"),
     ("rules", "{}", 200, "/0/id"),
     ("rules", r#"{"colour": "red"}"#, 400, "/error"),
     ("reboot", "{}", 404, "/error"),

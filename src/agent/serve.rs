@@ -13,12 +13,13 @@ use super::{Assessment, Channels};
 use crate::engine::Rule;
 use crate::hub::method::{Request, Response};
 use crate::link::{Answer, Event, Session};
+use crate::manifest::Manifest;
 use crate::output::{self, CheckResult, Judged};
 use crate::settings::LogLevel;
 use crate::verbs;
 
 /// The methods: the verbs, and two of the module itself.
-const METHODS: [&str; 6] = ["check", "explain", "gpu", "ping", "refresh", "rules"];
+const METHODS: [&str; 7] = ["check", "explain", "gpu", "ping", "refresh", "render", "rules"];
 
 /// How many may run at a time.
 pub(super) const AT_ONCE: usize = 4;
@@ -133,6 +134,14 @@ fn respond_now(request: &Request, channels: &Channels) -> Response {
                 channels.assessment.borrow().as_ref().map(|assessment| assessment.snapshot.taken_at.to_string());
             Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "taken_at": taken_at }))
         }),
+        "render" => {
+            let assessment = channels.assessment.borrow().clone();
+            let snapshot = assessment.map(|assessment| assessment.snapshot.clone());
+            match snapshot.as_ref().and_then(|snapshot| snapshot.manifest.known()) {
+                Some(manifest) => with_arguments(request, |args| render(&args, manifest)),
+                None => Response::error(503, "no deployment is known yet: hand one over first"),
+            }
+        }
         "rules" => with_arguments(request, |_: NoArguments| parsed(&output::json::rules(verbs::rules::rules()))),
         other => Response::error(404, format!("there is no method `{other}`, there are {}", METHODS.join(", "))),
     }
@@ -151,6 +160,13 @@ fn check(args: &verbs::check::CheckArgs, channels: &Channels, assessment: &Asses
     let name = snapshot.manifest.known().map_or("device", |manifest| manifest.document().source().name()).to_owned();
     let judged = vec![Judged { name, snapshot, report, status }];
     parsed(&output::json::check(&CheckResult { judged, ..CheckResult::default() }))
+}
+
+/// Secrets are never shown here.
+fn render(args: &verbs::render::RenderArgs, manifest: &Manifest) -> Result<Value, Response> {
+    let rendering =
+        verbs::render::render(manifest, args, false).map_err(|error| Response::error(400, error.to_string()))?;
+    parsed(&output::render::json(&rendering).map_err(|error| Response::error(500, error.to_string()))?)
 }
 
 /// Reads the payload as the verb's arguments and answers with the page that it asks for; no payload means the defaults and

@@ -2,8 +2,8 @@
 
 mod agent;
 mod demo;
-mod gpu;
 mod device;
+mod gpu;
 mod input;
 mod progress;
 
@@ -26,6 +26,7 @@ use crate::settings::Settings;
 use crate::verbs;
 use crate::verbs::check::CheckArgs;
 use crate::verbs::explain::ExplainArgs;
+use crate::verbs::render::RenderArgs;
 
 /// Moves IoT Edge deployments from Azure Stack Edge Pro FPGA to Azure Stack Edge Pro GPU, and watches them there.
 #[derive(Debug, Parser)]
@@ -56,6 +57,11 @@ enum Verb {
     Snapshot(device::SnapshotCommand),
     /// Show how every module of this device stands
     Status(device::StatusCommand),
+    /// Show the Kubernetes objects that IoT Edge would make of a deployment, or what a change does to them
+    ///
+    /// Exit status: 0 the agent creates them all; 1 something stops it, or Kubernetes refuses an object; 2 usage or input
+    /// error.
+    Render(RenderCommand),
     /// List all rules
     Rules {
         /// How to print them
@@ -88,6 +94,38 @@ struct CheckCommand {
     /// How to print the report
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+struct RenderCommand {
+    /// The deployment
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+
+    /// Compare with this deployment: which objects change, which modules restart
+    #[arg(long, value_name = "OLD", conflicts_with_all = ["format", "show_values"])]
+    diff: Option<PathBuf>,
+
+    #[command(flatten)]
+    render: RenderArgs,
+
+    /// How to print them
+    #[arg(long, value_enum, default_value = "yaml")]
+    format: RenderFormat,
+
+    /// Also show what may be secret: environment values and registry credentials, which are overwritten otherwise
+    #[arg(long)]
+    show_values: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RenderFormat {
+    /// For kubectl
+    Yaml,
+    /// For programs
+    Json,
+    /// For people
+    Tree,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -148,6 +186,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Verb::Gpu(command) => gpu::run(&command),
         Verb::Snapshot(command) => device::snapshot(&command),
         Verb::Status(command) => device::status(&command, style(&std::io::stdout())),
+        Verb::Render(command) => render(&command),
         Verb::Rules { format } => rules(format),
     };
     exit.unwrap_or_else(|error| {
@@ -240,6 +279,25 @@ fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let pages: Vec<String> = verbs::explain::explain(args)?.into_iter().map(output::text::page).collect();
     say(&pages.join("\n"))?;
     Ok(Exit::Pass)
+}
+
+fn render(command: &RenderCommand) -> anyhow::Result<Exit> {
+    let manifest = input::one(&command.path).map_err(anyhow::Error::msg)?;
+    let (text, rendering) = if let Some(old) = &command.diff {
+        let old = input::one(old).map_err(anyhow::Error::msg)?;
+        let changes = verbs::render::changes(&old, &manifest, &command.render)?;
+        (output::render::changes(&changes)?, changes.after)
+    } else {
+        let rendering = verbs::render::render(&manifest, &command.render, command.show_values)?;
+        let text = match command.format {
+            RenderFormat::Yaml => output::render::yaml(&rendering)?,
+            RenderFormat::Json => output::render::json(&rendering)?,
+            RenderFormat::Tree => output::render::tree(&rendering)?,
+        };
+        (text, rendering)
+    };
+    say(&text)?;
+    Ok(if rendering.is_carried_out()? { Exit::Pass } else { Exit::Fail })
 }
 
 fn rules(format: ListFormat) -> anyhow::Result<Exit> {

@@ -23,6 +23,27 @@ pub fn dns_label(source: &str) -> Option<String> {
     (1..=MAX_LABEL).contains(&label.len()).then_some(label)
 }
 
+/// [`object_name`], with the agent's own limit (`SanitizeK8sValue`). `None` where it throws: more than 253 characters.
+pub fn k8s_value(id: &str) -> Option<String> {
+    Some(object_name(id)).filter(|name| name.len() <= MAX_DOMAIN)
+}
+
+/// A name that starts with a letter (`SanitizeDNSValue`): what volumes were called before beta13. `None` where the agent
+/// throws: nothing is left, or more than 63 characters.
+pub fn dns_value(text: &str) -> Option<String> {
+    let text = text.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+    let text = kept(text.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()), |c| c == '-');
+    (1..=MAX_LABEL).contains(&text.len()).then_some(text)
+}
+
+/// The value of a label, such as the device's: lower case, `-`, `_` and `.` inside only (`SanitizeLabelValue`). `None`
+/// where the agent throws: nothing is left, or more than 63 characters.
+pub fn label_value(text: &str) -> Option<String> {
+    let text = text.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let text = kept(text, |c| matches!(c, '-' | '_' | '.'));
+    (1..=MAX_LABEL).contains(&text.len()).then_some(text)
+}
+
 /// What keeps `name` from being a container's name and a label's value, in words that go on after "it …"; `None`
 /// where nothing does. A digit in front is fine for both (refused for Services only).
 pub(crate) fn label_fault(name: &str) -> Option<&'static str> {
@@ -54,7 +75,7 @@ pub(crate) fn is_env_name(name: &str) -> bool {
 ///
 /// # Errors
 /// Where the agent throws: why, in words that go on after "it …".
-pub(crate) fn annotation_key(label: &str) -> Result<String, &'static str> {
+pub fn annotation_key(label: &str) -> Result<String, &'static str> {
     let (prefix, name) = label.split_once('/').map_or((None, label), |(prefix, name)| (Some(prefix), name));
     let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -72,14 +93,9 @@ pub(crate) fn annotation_key(label: &str) -> Result<String, &'static str> {
     }
 }
 
-/// `SanitizeDNSDomain`: each segment between dots by `SanitizeDNSValue`.
-fn dns_domain(text: &str) -> Option<String> {
-    let segment = |text: &str| {
-        let text = text.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
-        let text = kept(text.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()), |c| c == '-');
-        (1..=MAX_LABEL).contains(&text.len()).then_some(text)
-    };
-    let segments: Option<Vec<_>> = text.split('.').map(segment).collect();
+/// `SanitizeDNSDomain`: each segment between dots by [`dns_value`]. `None` where the agent throws.
+pub fn dns_domain(text: &str) -> Option<String> {
+    let segments: Option<Vec<_>> = text.split('.').map(dns_value).collect();
     segments.map(|segments| segments.join(".")).filter(|domain| domain.len() <= MAX_DOMAIN)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::finding::Fix;
@@ -27,9 +28,10 @@ pub(crate) struct Service<'m> {
 }
 
 /// Who can reach a Service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ServiceKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum ServiceKind {
     /// The pods of the cluster.
+    #[serde(rename = "ClusterIP")]
     ClusterIp,
     /// The network outside too, at an address of its own.
     LoadBalancer,
@@ -50,6 +52,28 @@ pub(crate) struct ServicePort<'m> {
     pub(crate) at: At<'m>,
     /// The `HostPort` value, for host ports.
     pub(crate) host_at: Option<At<'m>>,
+}
+
+impl ServiceKind {
+    /// As Kubernetes writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            ServiceKind::ClusterIp => "ClusterIP",
+            ServiceKind::LoadBalancer => "LoadBalancer",
+            ServiceKind::NodePort => "NodePort",
+        }
+    }
+
+    /// Reads it as the agent does: in any case, or as the number of its place in the agent's list. `None` for what else
+    /// there may be, such as `ExternalName`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "clusterip" | "0" => Some(ServiceKind::ClusterIp),
+            "loadbalancer" | "1" => Some(ServiceKind::LoadBalancer),
+            "nodeport" | "2" => Some(ServiceKind::NodePort),
+            _ => None,
+        }
+    }
 }
 
 impl<'m> Service<'m> {
@@ -115,16 +139,11 @@ pub(crate) fn declare_port(module: Module<'_>, service: &Service<'_>, key: &str)
 /// `serviceOptions.type` where it is one; else the cluster's own without `PortBindings`, and the device's default with
 /// them, which is a load balancer (ASE-PS, ASE-TS; the agent's own default, `ClusterIP`, is overridden there).
 fn kind(module: Module<'_>) -> ServiceKind {
-    let asked = module.option(&SERVICE_TYPE).and_then(At::as_str).unwrap_or_default();
-    match asked.trim().to_ascii_lowercase().as_str() {
-        "clusterip" => ServiceKind::ClusterIp,
-        "loadbalancer" => ServiceKind::LoadBalancer,
-        "nodeport" => ServiceKind::NodePort,
-        _ => match module.option(&["HostConfig", "PortBindings"]) {
-            Some(map) if map.kind() != Kind::Null => ServiceKind::LoadBalancer,
-            _ => ServiceKind::ClusterIp,
-        },
-    }
+    let asked = module.option(&SERVICE_TYPE).and_then(At::as_str).and_then(ServiceKind::parse);
+    asked.unwrap_or_else(|| match module.option(&["HostConfig", "PortBindings"]) {
+        Some(map) if map.kind() != Kind::Null => ServiceKind::LoadBalancer,
+        _ => ServiceKind::ClusterIp,
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 mod place;
+pub mod render;
 pub mod rule_docs;
 pub mod sarif;
 pub mod status;
