@@ -185,8 +185,13 @@ async fn methods_answer_what_the_command_line_prints() {
     assert_eq!((&answer.payload["gpus"][0]["name"], &answer.payload["findings"]), (&json!("Tesla T4"), &json!([])));
     let answer = running.hub.invoke("gpu", json!({ "expect": 2 })).await;
     assert_eq!(answer.payload["findings"][0]["rule"], "gpu-driver");
+    let answer = running.hub.invoke("status", Value::Null).await;
+    assert_eq!(answer.payload["modules"]["scorer"]["health"], "blocked", "{answer:?}");
+    let answer = running.hub.invoke("snapshot", Value::Null).await;
+    let kept = edgeshift::evidence::Snapshot::from_json(&answer.payload.to_string()).unwrap();
+    assert!(kept.manifest.known().is_some() && kept.modules.known().is_some());
     for (method, payload, status, text) in [
-        ("reboot", Value::Null, 404, "there are check, explain, gpu, ping, refresh, render, rules"),
+        ("reboot", Value::Null, 404, "there are check, explain, gpu, ping, refresh, render, rules, snapshot, status"),
         ("check", json!({ "fail_on": "never" }), 400, "payload of check at fail_on: unknown variant `never`"),
         ("check", json!({ "site": [1] }), 400, "payload of check at site[0]: invalid type"),
         ("check", json!(7), 400, "payload of check: invalid type"),

@@ -17,9 +17,10 @@ use crate::manifest::Manifest;
 use crate::output::{self, CheckResult, Judged};
 use crate::settings::LogLevel;
 use crate::verbs;
+use crate::verbs::check::CheckArgs;
 
 /// The methods: the verbs, and two of the module itself.
-const METHODS: [&str; 7] = ["check", "explain", "gpu", "ping", "refresh", "render", "rules"];
+const METHODS: [&str; 9] = ["check", "explain", "gpu", "ping", "refresh", "render", "rules", "snapshot", "status"];
 
 /// How many may run at a time.
 pub(super) const AT_ONCE: usize = 4;
@@ -105,13 +106,10 @@ async fn refresh(channels: &Channels) -> Response {
 
 fn respond_now(request: &Request, channels: &Channels) -> Response {
     match request.name.as_str() {
-        "check" => {
-            let assessment = channels.assessment.borrow().clone();
-            match assessment {
-                Some(assessment) => with_arguments(request, |args| check(&args, channels, &assessment)),
-                None => Response::error(503, "nothing was collected yet; ask again in a moment"),
-            }
-        }
+        "check" => of_assessment(request, channels, |args, assessment| {
+            let judged = vec![judge(&args, channels, assessment)?];
+            parsed(&output::json::check(&CheckResult { judged, ..CheckResult::default() }))
+        }),
         "explain" => with_arguments(request, |args| match verbs::explain::explain(&args) {
             Ok(rules) => {
                 let page = |rule: &Rule| json!({ "rule": rule.id, "page": output::text::page(rule) });
@@ -119,31 +117,40 @@ fn respond_now(request: &Request, channels: &Channels) -> Response {
             }
             Err(error) => Err(Response::error(404, error.to_string())),
         }),
-        "gpu" => {
-            let assessment = channels.assessment.borrow().clone();
-            match assessment {
-                Some(assessment) => with_arguments(request, |args| {
-                    let report = verbs::gpu::gpu(&args, &assessment.snapshot, &channels.settings());
-                    parsed(&output::json::gpu(&assessment.snapshot, &report))
-                }),
-                None => Response::error(503, "nothing was collected yet; ask again in a moment"),
-            }
-        }
+        "gpu" => of_assessment(request, channels, |args, assessment| {
+            let report = verbs::gpu::gpu(&args, &assessment.snapshot, &channels.settings());
+            parsed(&output::json::gpu(&assessment.snapshot, &report))
+        }),
         "ping" => with_arguments(request, |_: NoArguments| {
             let taken_at =
                 channels.assessment.borrow().as_ref().map(|assessment| assessment.snapshot.taken_at.to_string());
             Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "taken_at": taken_at }))
         }),
-        "render" => {
-            let assessment = channels.assessment.borrow().clone();
-            let snapshot = assessment.map(|assessment| assessment.snapshot.clone());
-            match snapshot.as_ref().and_then(|snapshot| snapshot.manifest.known()) {
-                Some(manifest) => with_arguments(request, |args| render(&args, manifest)),
-                None => Response::error(503, "no deployment is known yet: hand one over first"),
-            }
-        }
+        "render" => of_assessment(request, channels, |args, assessment| match assessment.snapshot.manifest.known() {
+            Some(manifest) => render(&args, manifest),
+            None => Err(Response::error(503, "no deployment is known yet: hand one over first")),
+        }),
         "rules" => with_arguments(request, |_: NoArguments| parsed(&output::json::rules(verbs::rules::rules()))),
+        "snapshot" => {
+            of_assessment(request, channels, |_: NoArguments, assessment| parsed(&assessment.snapshot.to_json()))
+        }
+        "status" => of_assessment(request, channels, |args, assessment| {
+            parsed(&output::status::json(&judge(&args, channels, assessment)?))
+        }),
         other => Response::error(404, format!("there is no method `{other}`, there are {}", METHODS.join(", "))),
+    }
+}
+
+/// Answers out of what was judged last.
+fn of_assessment<A: DeserializeOwned>(
+    request: &Request,
+    channels: &Channels,
+    answer: impl FnOnce(A, &Assessment) -> Result<Value, Response>,
+) -> Response {
+    let assessment = channels.assessment.borrow().clone();
+    match assessment {
+        Some(assessment) => with_arguments(request, |args| answer(args, &assessment)),
+        None => Response::error(503, "nothing was collected yet; ask again in a moment"),
     }
 }
 
@@ -152,14 +159,14 @@ fn respond_now(request: &Request, channels: &Channels) -> Response {
 #[serde(deny_unknown_fields)]
 struct NoArguments {}
 
-fn check(args: &verbs::check::CheckArgs, channels: &Channels, assessment: &Assessment) -> Result<Value, Response> {
+/// Judges what was seen last as `args` say.
+fn judge(args: &CheckArgs, channels: &Channels, assessment: &Assessment) -> Result<Judged, Response> {
     let settings = args.settings(&channels.settings()).map_err(|error| Response::error(400, error.to_string()))?;
     let snapshot = assessment.snapshot.as_ref().clone();
     let report = verbs::check::check(&snapshot, &settings);
     let status = args.verdict(&report);
     let name = snapshot.manifest.known().map_or("device", |manifest| manifest.document().source().name()).to_owned();
-    let judged = vec![Judged { name, snapshot, report, status }];
-    parsed(&output::json::check(&CheckResult { judged, ..CheckResult::default() }))
+    Ok(Judged { name, snapshot, report, status })
 }
 
 /// Secrets are never shown here.
