@@ -337,7 +337,7 @@ impl Drop for Killed {
 const METHODS: [(&str, &str, u64, &str); 12] = [
     ("check", r#"{"fail_on": "info"}"#, 200, "/files/0/findings/0/rule"),
     ("explain", r#"{"rule": "STO-001"}"#, 200, "/0/page"),
-    ("gpu", "{}", 200, "/gpus"),
+    ("gpu", "{}", 200, "/driver/state"),
     ("ping", "{}", 200, "/taken_at"),
     ("ping", "null", 200, "/version"),
     ("refresh", "{}", 200, "/summary/block"),
