@@ -1,6 +1,7 @@
 //! Rules applied to a snapshot: deterministic, total, without I/O. Decides what is evaluated at all; what a rule
 //! thinks is the rule's.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -198,11 +199,13 @@ pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule
     let modules: Vec<(Module<'_>, Subject)> = snapshot.manifest.known().map_or_else(Vec::new, |manifest| {
         manifest.modules().map(|module| (module, Subject::Module(module.id().into()))).collect()
     });
+    // Most checks see nothing that runs.
+    let running = LazyCell::new(|| sightings(snapshot));
     let mut evaluations = Vec::with_capacity(rules.len() * modules.len().max(1));
     let mut suppressions_used = BTreeSet::new();
     for rule in rules {
         let before = evaluations.len();
-        evaluate_rule(rule, snapshot, &context, &modules, &mut evaluations);
+        evaluate_rule(rule, snapshot, &context, &modules, &running, &mut evaluations);
         // Only the suppressions of this rule can matter to it.
         let suppressions = settings.suppress.iter().enumerate();
         let suppressions = suppressions.filter(|(_, s)| rule.answers_to(&s.rule) && !s.is_expired(snapshot.taken_at));
@@ -254,11 +257,12 @@ fn evaluation(rule: &'static Rule, subject: Subject, level: Level, outcome: Outc
 }
 
 /// Adds what `rule` says of each of its subjects to `lines`.
-fn evaluate_rule(
+fn evaluate_rule<'s>(
     rule: &'static Rule,
     snapshot: &Snapshot,
     context: &Context<'_>,
     modules: &[(Module<'_>, Subject)],
+    running: &LazyCell<Vec<Sighting<'s>>, impl FnOnce() -> Vec<Sighting<'s>>>,
     lines: &mut Vec<Evaluation>,
 ) {
     // Manifest and `$edgeAgent` twin alike were handed to us; Docker's socket is a right given on purpose.
@@ -290,38 +294,42 @@ fn evaluate_rule(
             };
             lines.push(line(Subject::Deployment, outcome));
         }
-        Check::State(check) => match &snapshot.modules {
-            Observed::Known(states) => lines.extend(states.iter().map(|(id, state)| {
+        Check::State(check) => match seen(&snapshot.modules) {
+            Err(outcome) => lines.push(line(Subject::Deployment, outcome)),
+            Ok(states) => lines.extend(states.iter().map(|(id, state)| {
                 line(Subject::Module(id.as_str().into()), judged(None, || check(id, state, context)))
             })),
-            Observed::Absent => lines.push(line(Subject::Deployment, Outcome::NotApplicable)),
-            Observed::Unknown(why) => lines.push(line(Subject::Deployment, Outcome::NotEvaluated(why.clone()))),
         },
-        Check::Gpu(check) => match &snapshot.gpus {
-            Observed::Known(gpus) => lines.extend(
+        Check::Gpu(check) => match seen(&snapshot.gpus) {
+            Err(outcome) => lines.push(line(Subject::Deployment, outcome)),
+            Ok(gpus) => lines.extend(
                 gpus.iter()
                     .map(|gpu| line(Subject::Gpu(gpu.uuid.as_str().into()), judged(None, || check(gpu, context)))),
             ),
-            Observed::Absent => lines.push(line(Subject::Deployment, Outcome::NotApplicable)),
-            Observed::Unknown(why) => lines.push(line(Subject::Deployment, Outcome::NotEvaluated(why.clone()))),
         },
         Check::GpuDriver(check) => {
-            let outcome = match &snapshot.gpu_driver {
-                Observed::Known(driver) => judged(None, || check(driver, context)),
-                Observed::Absent => Outcome::NotApplicable,
-                Observed::Unknown(why) => Outcome::NotEvaluated(why.clone()),
-            };
+            let outcome = seen(&snapshot.gpu_driver);
+            let outcome = outcome.map_or_else(|outcome| outcome, |driver| judged(None, || check(driver, context)));
             lines.push(line(Subject::Deployment, outcome));
         }
         Check::Running(check) => match unsighted(rule, snapshot) {
             Some(outcome) => lines.push(line(Subject::Deployment, outcome)),
-            None => lines.extend(sightings(snapshot).into_iter().map(|sighting| {
+            None => lines.extend(running.iter().map(|sighting| {
                 let missing =
                     sighting.declared.and_then(|module| missing(rule, module.manifest(), Some(module), context));
-                line(Subject::Module(sighting.id.into()), judged(missing, || check(&sighting, context)))
+                line(Subject::Module(sighting.id.into()), judged(missing, || check(sighting, context)))
             })),
         },
         Check::Suppressions(_) => {}
+    }
+}
+
+/// What was seen, or how a rule ends that is about it: it does not apply to what is not there.
+fn seen<T>(observed: &Observed<T>) -> Result<&T, Outcome> {
+    match observed {
+        Observed::Known(value) => Ok(value),
+        Observed::Absent => Err(Outcome::NotApplicable),
+        Observed::Unknown(why) => Err(Outcome::NotEvaluated(why.clone())),
     }
 }
 

@@ -19,9 +19,8 @@ struct OfGpu {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfKind {
-    gpu: u32,
-    uuid: String,
-    model: String,
+    #[prometheus(flatten)]
+    of: OfGpu,
     kind: String,
 }
 
@@ -88,10 +87,7 @@ pub(super) fn register(registry: &mut Registry, driver: Option<&GpuDriver>, gpus
         if let Some(joules) = gpu.energy_j {
             energy.get_or_create(&of(gpu)).inc_by(joules);
         }
-        let kind = |kind: String| {
-            let OfGpu { gpu, uuid, model } = of(gpu);
-            OfKind { gpu, uuid, model, kind }
-        };
+        let kind = |kind: String| OfKind { of: of(gpu), kind };
         for (xid, seen) in &gpu.xids {
             xids.get_or_create(&kind(xid.to_string())).inc_by(seen.count);
         }

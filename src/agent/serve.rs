@@ -162,11 +162,7 @@ struct NoArguments {}
 /// Judges what was seen last as `args` say.
 fn judge(args: &CheckArgs, channels: &Channels, assessment: &Assessment) -> Result<Judged, Response> {
     let settings = args.settings(&channels.settings()).map_err(|error| Response::error(400, error.to_string()))?;
-    let snapshot = assessment.snapshot.as_ref().clone();
-    let report = verbs::check::check(&snapshot, &settings);
-    let status = args.verdict(&report);
-    let name = snapshot.manifest.known().map_or("device", |manifest| manifest.document().source().name()).to_owned();
-    Ok(Judged { name, snapshot, report, status })
+    Ok(Judged::of_device(assessment.snapshot.as_ref().clone(), &settings, args))
 }
 
 /// Secrets are never shown here.

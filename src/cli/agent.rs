@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::device::{SourceName, sources};
+use super::device::{SourceName, sources, variable};
 use crate::agent::{Agent, Clock};
 use crate::iotedge::Identity;
 use crate::link::{Endpoint, Mqtt, Pace};
@@ -127,9 +127,4 @@ fn level_of_runtime(name: &str) -> LogLevel {
         "verbose" => LogLevel::Trace,
         _ => LogLevel::Info,
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "IoT Edge tells a module through its environment who it is")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }

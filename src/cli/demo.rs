@@ -17,7 +17,7 @@ use crate::hub::method::Response;
 use crate::hub::topic::Properties;
 use crate::iotedge::Identity;
 use crate::link::{Endpoint, Mqtt, Pace};
-use crate::output::{self, CheckResult};
+use crate::output::{self, CheckResult, Judged};
 use crate::settings::Settings;
 use crate::sim::{Arrival, Behaviour, Device, EmbeddedConfig, EmbeddedDevice, Scenario};
 use crate::verbs::check::CheckArgs;
@@ -77,7 +77,7 @@ fn judge(scenario: &Scenario) -> anyhow::Result<()> {
     super::say(&format!("$ edgeshift check {name} --site gpus=1\n\n"))?;
     let args = CheckArgs { site: vec!["gpus=1".to_owned()], ..CheckArgs::default() };
     let settings = args.settings(&Settings::default())?;
-    let judged = super::judge(name, Snapshot::of_manifest(scenario.manifest().clone(), super::now()), &settings, &args);
+    let judged = Judged::of(name, Snapshot::of_manifest(scenario.manifest().clone(), super::now()), &settings, &args);
     let result = CheckResult { judged: vec![judged], ..CheckResult::default() };
     super::say(&output::text::check(&result, style))?;
     Ok(())

@@ -12,9 +12,7 @@ use crate::agent::{self, Clock};
 use crate::evidence::{Observed, Snapshot, SourceLine, Why};
 use crate::iotedge::{Identity, Proof};
 use crate::output::{Judged, status};
-use crate::settings::Settings;
 use crate::sources::{Docker, OwnProcess, Source, WorkloadList};
-use crate::verbs;
 use crate::verbs::check::CheckArgs;
 
 /// Where Docker's socket is, where nobody says otherwise.
@@ -93,7 +91,7 @@ pub(super) fn status(command: &StatusCommand, style: Style) -> anyhow::Result<Ex
         Some(path) => read(path)?,
         None => look(&command.source, command.manifest.as_deref())?,
     };
-    let judged = judge(snapshot, &settings, &command.check);
+    let judged = Judged::of_device(snapshot, &settings, &command.check);
     say(&match command.format {
         super::ListFormat::Text => status::text(&judged, style.width),
         super::ListFormat::Json => status::json(&judged),
@@ -123,14 +121,6 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Snapshot> {
     let name = path.display().to_string();
     let text = input::open(path, &name).map_err(anyhow::Error::msg)?;
     Snapshot::from_json(&text).with_context(|| format!("cannot use {name}"))
-}
-
-/// Judges a device, under the name of its deployment where it has one.
-pub(super) fn judge(snapshot: Snapshot, settings: &Settings, args: &CheckArgs) -> Judged {
-    let name = snapshot.manifest.known().map_or("device", |manifest| manifest.document().source().name()).to_owned();
-    let report = verbs::check::check(&snapshot, settings);
-    let status = args.verdict(&report);
-    Judged { name, snapshot, report, status }
 }
 
 /// The sources of `names`; and lines for those that nobody asked for by name and that are not here.
@@ -174,7 +164,7 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the command line reads the environment and hands it over as data")]
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

@@ -22,7 +22,6 @@ use crate::evidence::Snapshot;
 use crate::manifest::Manifest;
 use crate::output::{self, CheckResult, Judged, JudgedSettings, Reason, Rejected, text::Style};
 use crate::report::{Report, Status};
-use crate::settings::Settings;
 use crate::verbs;
 use crate::verbs::check::CheckArgs;
 use crate::verbs::explain::ExplainArgs;
@@ -214,7 +213,7 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     inputs.read(|answer| match answer {
         Answer::Manifest(name, manifest) => {
             match joined(device.as_ref(), manifest, now) {
-                Ok(snapshot) => result.judged.push(judge(name, snapshot, &settings, &command.check)),
+                Ok(snapshot) => result.judged.push(Judged::of(name, snapshot, &settings, &command.check)),
                 Err(message) => result.rejected.push(Rejected::unreadable(name, message)),
             }
             progress.step();
@@ -231,7 +230,7 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     });
     progress.finish();
     if let Some(device) = device.filter(|_| command.paths.is_empty()) {
-        result.judged.push(device::judge(device, &settings, &command.check));
+        result.judged.push(Judged::of_device(device, &settings, &command.check));
     }
     let reports: Vec<&Report> = result.judged.iter().map(|judged| &judged.report).collect();
     let report = verbs::check::check_settings(&settings, &reports, now);
@@ -267,12 +266,6 @@ fn joined(device: Option<&Snapshot>, manifest: Manifest, now: Timestamp) -> Resu
     let Some(device) = device else { return Ok(Snapshot::of_manifest(manifest, now)) };
     let snapshot = Snapshot { manifest: crate::evidence::Observed::Known(manifest), ..device.clone() };
     snapshot.without_secrets().map_err(|error| format!("internal error: {error}"))
-}
-
-fn judge(name: String, snapshot: Snapshot, settings: &Settings, args: &CheckArgs) -> Judged {
-    let report = verbs::check::check(&snapshot, settings);
-    let status = args.verdict(&report);
-    Judged { name, snapshot, report, status }
 }
 
 fn explain(args: &ExplainArgs) -> anyhow::Result<Exit> {

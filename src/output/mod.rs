@@ -18,7 +18,9 @@ use crate::evidence::Snapshot;
 use crate::finding::Finding;
 use crate::manifest::{Manifest, ManifestError};
 use crate::report::{Evaluation, Report, Status, Summary};
+use crate::settings::Settings;
 use crate::text::{Position, Span};
+use crate::verbs::check::{CheckArgs, check};
 
 /// One input and what came of it.
 #[derive(Debug)]
@@ -31,6 +33,21 @@ pub struct Judged {
     pub report: Report,
     /// Whether it passes as asked.
     pub status: Status,
+}
+
+impl Judged {
+    /// Judges an input.
+    pub fn of(name: String, snapshot: Snapshot, settings: &Settings, args: &CheckArgs) -> Self {
+        let report = check(&snapshot, settings);
+        let status = args.verdict(&report);
+        Self { name, snapshot, report, status }
+    }
+
+    /// Judges a device, under the name of its deployment where it has one.
+    pub fn of_device(snapshot: Snapshot, settings: &Settings, args: &CheckArgs) -> Self {
+        let deployment = snapshot.manifest.known().map(|manifest| manifest.document().source().name().to_owned());
+        Self::of(deployment.unwrap_or_else(|| "device".to_owned()), snapshot, settings, args)
+    }
 }
 
 /// One input that could not be judged.

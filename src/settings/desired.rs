@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Settings;
+use super::handed::in_order;
 
 /// Sections whose members are judged one by one.
 const SECTIONS: [&str; 3] = ["intervals", "outputs", "site"];
@@ -95,11 +96,9 @@ fn with_lists(key: &str, value: &Value) -> Value {
         let at = list[1..].iter().try_fold(&mut value, |at, key| at.get_mut(*key));
         if let Some(at) = at
             && let Value::Object(members) = &*at
+            && let Ok(items) = in_order(members.clone())
         {
-            let numbered = members.iter().map(|(key, item)| key.parse::<u32>().map(|number| (number, item.clone())));
-            if let Ok(items) = numbered.collect::<Result<BTreeMap<u32, Value>, _>>() {
-                *at = items.into_values().collect();
-            }
+            *at = Value::Array(items);
         }
     }
     value

@@ -38,14 +38,20 @@ impl TryFrom<Form> for Handed {
             Form::Whole(text) => text,
             Form::Pieces(pieces) => pieces.concat(),
             Form::Numbered(pieces) => {
-                let numbered = pieces.into_iter().map(|(key, piece)| match key.parse::<u32>() {
-                    Ok(number) => Ok((number, piece)),
-                    Err(_) => Err(format!("the keys of pieces are numbers, `{key}` is none")),
-                });
-                numbered.collect::<Result<BTreeMap<u32, String>, _>>()?.into_values().collect()
+                let pieces = in_order(pieces);
+                pieces.map_err(|key| format!("the keys of pieces are numbers, `{key}` is none"))?.concat()
             }
         }))
     }
+}
+
+/// The values of an object that stands for a list, in the order of its keys; else the first key that is no number.
+pub(super) fn in_order<T>(members: impl IntoIterator<Item = (String, T)>) -> Result<Vec<T>, String> {
+    let numbered = members.into_iter().map(|(key, value)| match key.parse::<u32>() {
+        Ok(number) => Ok((number, value)),
+        Err(_) => Err(key),
+    });
+    Ok(numbered.collect::<Result<BTreeMap<u32, T>, _>>()?.into_values().collect())
 }
 
 impl From<Handed> for String {
