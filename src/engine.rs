@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 
-use crate::evidence::{Container, Engine, Gpu, GpuDriver, ModuleState, Observed, Snapshot, Why};
+use crate::evidence::{Container, Engine, Gpu, GpuDriver, ModuleGpus, ModuleState, Observed, Snapshot, Why};
 use crate::finding::{Finding, Level, Safety, Severity};
 use crate::kube_model::Calls;
 use crate::manifest::{Form, GPU, Manifest, Module, Options};
@@ -53,6 +53,8 @@ pub enum Check {
     Gpu(fn(&Gpu, &Context<'_>) -> Verdict),
     /// The driver of the GPUs.
     GpuDriver(fn(&GpuDriver, &Context<'_>) -> Verdict),
+    /// The GPUs of each module.
+    ModuleGpus(fn(&ModuleGpus, &Context<'_>) -> Verdict),
     /// Each module in everything that is known of it: as written, as reported, and on the Docker engine.
     Running(fn(&Sighting<'_>, &Context<'_>) -> Verdict),
     /// The suppressions of the settings, once everything was judged: see [`evaluate_settings`].
@@ -271,6 +273,8 @@ fn evaluate_rule<'s>(
     let level = match rule.check {
         // GPUs are seen without any right.
         Check::Gpu(_) | Check::GpuDriver(_) => Level::L0,
+        Check::ModuleGpus(_) if snapshot.engine.known().is_none() && snapshot.grants.known().is_none() => Level::L0,
+        Check::ModuleGpus(_) => Level::L2,
         _ if rests_on_engine => Level::L2,
         _ => Level::L1,
     };
@@ -312,6 +316,13 @@ fn evaluate_rule<'s>(
             let outcome = outcome.map_or_else(|outcome| outcome, |driver| judged(None, || check(driver, context)));
             lines.push(line(Subject::Deployment, outcome));
         }
+        Check::ModuleGpus(check) => match unattributed(snapshot) {
+            Some(outcome) => lines.push(line(Subject::Deployment, outcome)),
+            None => lines.extend(snapshot.gpus_of_modules().iter().map(|(id, gpus)| {
+                let outcome = judged(unknown_steps(gpus), || check(gpus, context));
+                line(Subject::Module(id.as_str().into()), outcome)
+            })),
+        },
         Check::Running(check) => match unsighted(rule, snapshot) {
             Some(outcome) => lines.push(line(Subject::Deployment, outcome)),
             None => lines.extend(running.iter().map(|sighting| {
@@ -351,6 +362,29 @@ fn unsighted(rule: &Rule, snapshot: &Snapshot) -> Option<Outcome> {
         }
         (Observed::Absent | Observed::Unknown(_), Observed::Absent) => Some(Outcome::NotApplicable),
         _ => needs_manifest.then(|| manifest(snapshot).err().map(Outcome::NotEvaluated)).flatten(),
+    }
+}
+
+/// How a rule about the GPUs of modules ends where nobody was asked who has which.
+fn unattributed(snapshot: &Snapshot) -> Option<Outcome> {
+    match (&snapshot.gpus, &snapshot.grants, &snapshot.engine) {
+        (Observed::Unknown(why), Observed::Unknown(grants), Observed::Unknown(engine)) => {
+            let why = [why, grants, engine].into_iter().find(|why| why.expected).unwrap_or(why);
+            Some(Outcome::NotEvaluated(why.clone()))
+        }
+        (Observed::Absent, Observed::Unknown(_) | Observed::Absent, Observed::Unknown(_) | Observed::Absent) => {
+            Some(Outcome::NotApplicable)
+        }
+        _ => None,
+    }
+}
+
+/// What keeps a module that asks for GPUs from being judged: nothing is known but that it asks.
+fn unknown_steps(gpus: &ModuleGpus) -> Option<Why> {
+    gpus.asked.known()?;
+    match (&gpus.granted, &gpus.visible, &gpus.used) {
+        (Observed::Unknown(why), Observed::Unknown(_), Observed::Unknown(_)) => Some(why.clone()),
+        _ => None,
     }
 }
 

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use edgeshift::evidence::{DriverState, Gpu, GpuDriver, GpuState, Snapshot};
+use edgeshift::evidence::{
+    Container, DriverState, Engine, Gpu, GpuDriver, GpuOptions, GpuState, Holder, Observed, Pids, Process, Snapshot,
+};
 use edgeshift::finding::Severity;
 use edgeshift::settings::Settings;
 use edgeshift::sources::nvml::Nvml;
@@ -55,6 +57,150 @@ fn everything_is_read_with_every_age_of_driver() {
         assert!(a2.retired.is_none() && a2.remapped.is_some() && a2.recovery_action == Some(0));
         assert_eq!(a2.name, "NVIDIA A2");
     }
+}
+
+const A: &str = "3fb1c2d4e5f60718293a4b5c6d7e8f900112233445566778899aabbccddeeff0";
+const B: &str = "0ffeeddccbbaa99887766554433221100f9e8d7c6b5a49382716f0e5d4c2b13f";
+
+/// A folder like `/proc` of the host: the control group and the program of each process.
+fn processes(name: &str, processes: &[(u32, String, &str)]) -> PathBuf {
+    let proc = folder(name).join("proc");
+    let _ = fs::remove_dir_all(&proc);
+    fs::create_dir_all(proc.join("self/ns")).unwrap();
+    std::os::unix::fs::symlink("pid:[4026531836]", proc.join("self/ns/pid")).unwrap();
+    for (pid, cgroup, program) in processes {
+        let folder = proc.join(pid.to_string());
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("cgroup"), cgroup).unwrap();
+        fs::write(folder.join("comm"), program).unwrap();
+    }
+    proc
+}
+
+fn start_with(name: &str, scenario: &str, symbols: Symbols, proc: PathBuf) -> Nvml {
+    let library = fake_nvml::install(&folder(name), scenario, symbols).unwrap();
+    Nvml::with_processes(Some(library), Duration::from_secs(2), proc).unwrap()
+}
+
+/// A device whose engine runs `detector` in container A and `viewer` in container B, both with every GPU.
+fn device(driver: GpuDriver, gpus: Vec<Gpu>) -> Snapshot {
+    let mut snapshot = Snapshot::empty("2026-01-01T00:10:00Z".parse().unwrap());
+    snapshot.see_gpus(driver, gpus);
+    let options = GpuOptions { runtime: "nvidia".to_owned(), visible: Some("all".to_owned()), ..GpuOptions::default() };
+    let container = |id: &str| Container { id: id.to_owned(), gpus: options.clone(), ..Container::default() };
+    let containers = [("detector".to_owned(), container(A)), ("viewer".to_owned(), container(B))].into();
+    snapshot.engine = Observed::Known(Engine { containers, ..Engine::default() });
+    snapshot.process = Observed::Known(Process::default());
+    snapshot
+}
+
+#[test]
+fn processes_find_their_modules_with_every_age_of_driver() {
+    let scenario = "[[gpu]]\nprocesses = [{ pid = 41, memory_mib = 1800, mps = true }, { pid = 42, memory_mib = 200 }, \
+                    { pid = 43, memory_mib = 30, graphics = true }, { pid = 44, memory_mib = 25 }, { pid = 45, memory_mib = 5 }]\n\
+                    [[gpu]]\nprofile = \"a2\"\nprocesses = [{ pid = 41 }]";
+    let owned = [
+        (41, format!("0::/system.slice/docker-{A}.scope\n"), "python3\n"),
+        (42, format!("12:memory:/docker/{B}\n0::/\n"), "viewer\n"),
+        (43, format!("12:memory:/docker/{B}\n"), "Xorg\n"),
+        (44, "0::/system.slice/nvidia-mps.service\n".to_owned(), "nvidia-cuda-mps\n"),
+        (45, "0::/user.slice/session-1.scope\n".to_owned(), "python3\n"),
+    ];
+    for symbols in SYMBOLS {
+        let name = format!("modules-{symbols:?}");
+        let (driver, gpus) = look(&start_with(&name, scenario, symbols, processes(&name, &owned)));
+        assert_eq!((driver.pids, driver.watched_secs), (Pids::Host, Some(0)));
+        assert!(driver.last_used_secs.contains_key(A) && driver.last_used_secs.contains_key(B));
+        assert!(gpus[0].processes.iter().flatten().any(|process| process.pid == 41 && process.mps), "{symbols:?}");
+        let snapshot = device(driver, gpus);
+        let modules = snapshot.gpus_of_modules();
+        let used = |id: &str| {
+            let used = modules[id].used.known().unwrap();
+            used.iter().map(|used| (used.gpu.ends_with('1'), used.processes, used.memory_mib)).collect::<Vec<_>>()
+        };
+        assert_eq!(used("detector"), [(false, 1, Some(1800)), (true, 1, None)], "{symbols:?}");
+        assert_eq!(used("viewer"), [(false, 2, Some(230))], "{symbols:?}");
+        assert_eq!(modules["viewer"].visible.known().map(Vec::len), Some(2));
+        let holders: Vec<Holder<'_>> = snapshot.gpus.known().unwrap()[0]
+            .processes
+            .iter()
+            .flatten()
+            .map(|process| snapshot.holder(process))
+            .filter(|holder| !matches!(holder, Holder::Module(_)))
+            .collect();
+        assert_eq!(holders, [Holder::MpsServer, Holder::Host], "{symbols:?}");
+        let text = edgeshift::output::text::gpu(
+            &snapshot,
+            &gpu(&GpuArgs::default(), &snapshot, &Settings::default()),
+            edgeshift::output::text::Style { colour: false, width: 120 },
+        );
+        assert!(text.contains("detector") && text.contains("(MPS server)") && text.contains("(host)"), "{text}");
+    }
+}
+
+#[test]
+fn in_a_namespace_of_our_own_no_process_is_anybodys() {
+    let name = "own-namespace";
+    let proc = processes(name, &[(41, format!("0::/docker/{A}"), "python3")]);
+    fs::remove_file(proc.join("self/ns/pid")).unwrap();
+    std::os::unix::fs::symlink("pid:[4026532201]", proc.join("self/ns/pid")).unwrap();
+    let scenario = "[[gpu]]\nprocesses = [{ pid = 41, memory_mib = 1800 }]";
+    let (driver, gpus) = look(&start_with(name, scenario, Symbols::Current, proc));
+    assert_eq!(driver.pids, Pids::Own);
+    let modules = device(driver, gpus).gpus_of_modules();
+    for id in ["detector", "viewer"] {
+        let Observed::Unknown(why) = &modules[id].used else { panic!("{:?}", modules[id]) };
+        assert!(why.what.contains("PidMode") && !why.expected, "{why:?}");
+    }
+}
+
+#[test]
+fn a_gpu_in_parts_is_attributed_by_part() {
+    let scenario = "[[gpu]]\nprofile = \"h100\"\n\
+        mig = [{ uuid = \"MIG-aaaa\", profile = \"3g.40gb\", gpu_instance = 2, memory_total_mib = 40448, memory_used_mib = 9000 }, \
+        { uuid = \"MIG-bbbb\", profile = \"1g.10gb\", gpu_instance = 9, memory_total_mib = 9728, memory_used_mib = 100 }]\n\
+        processes = [{ pid = 41, memory_mib = 8900, instance = 0, utilization = 50 }, { pid = 42, memory_mib = 80, instance = 1 }]";
+    let owned = [(41, format!("0::/docker/{A}"), "trainer"), (42, format!("0::/docker/{B}"), "viewer")];
+    let source = start_with("parts", scenario, Symbols::Current, processes("parts", &owned));
+    look(&source);
+    let (driver, gpus) = look(&source);
+    let parts = gpus[0].instances.as_deref().unwrap();
+    let seen: Vec<_> =
+        parts.iter().map(|p| (p.uuid.as_str(), p.gpu_instance, p.memory_used_mib, p.memory_total_mib)).collect();
+    assert_eq!(seen, [("MIG-aaaa", 2, Some(9000), Some(40448)), ("MIG-bbbb", 9, Some(100), Some(9728))]);
+    assert_eq!(parts[0].name, "NVIDIA H100 PCIe MIG 3g.40gb");
+    // NVML has no figures of use for a GPU in parts, so there are none.
+    assert_eq!((gpus[0].utilization_mean, gpus[0].state), (None, GpuState::Up));
+    let mut snapshot = device(driver, gpus);
+    let container = |id: &str, visible: &str| Container {
+        id: id.to_owned(),
+        gpus: GpuOptions { runtime: "nvidia".to_owned(), visible: Some(visible.to_owned()), ..GpuOptions::default() },
+        ..Container::default()
+    };
+    let uuid = snapshot.gpus.known().unwrap()[0].uuid.clone();
+    let containers =
+        [("detector".to_owned(), container(A, "0:0")), ("viewer".to_owned(), container(B, &format!("MIG-{uuid}/9/0")))];
+    snapshot.engine = Observed::Known(Engine { containers: containers.into(), ..Engine::default() });
+    let modules = snapshot.gpus_of_modules();
+    for (id, part, memory) in [("detector", "MIG-aaaa", 8900), ("viewer", "MIG-bbbb", 80)] {
+        let of = &modules[id];
+        assert_eq!(of.visible, Observed::Known(vec![part.to_owned()]), "{id}");
+        let used = of.used.known().unwrap();
+        let seen: Vec<_> = used.iter().map(|u| (u.instance.as_deref(), u.memory_mib, u.utilization)).collect();
+        assert_eq!(seen, [(Some(part), Some(memory), None)], "{id}");
+    }
+}
+
+#[test]
+fn a_process_is_as_busy_as_its_samples_after_the_first_look() {
+    let scenario =
+        "[[gpu]]\nprocesses = [{ pid = 41, memory_mib = 8, utilization = 60 }, { pid = 42, memory_mib = 8 }]";
+    let source = start("busy-process", scenario, Symbols::Current);
+    assert!(look(&source).1[0].processes.iter().flatten().all(|process| process.utilization.is_none()));
+    std::thread::sleep(Duration::from_millis(1200));
+    let gpus = look(&source).1;
+    let shares: Vec<_> = gpus[0].processes.iter().flatten().map(|process| process.utilization).collect();
+    assert_eq!(shares, [Some(0.6), Some(0.0)]);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! `fixtures/rules/<id>/` holds `fails-*.json` and `passes-*.json`, at least one of each, and for rules that wait for
 //! facts about the site a `settings.json`. Fixtures whose name ends in `-vm` are judged for the VM, in
 //! `-beta14` for that agent. A fixture is a manifest or, for rules about running modules, an object with
-//! `states` or `engine` (as in a snapshot), and if need be `manifest` and `taken_at`; or `gpus` and `gpu_driver`.
+//! `states` or `engine` (as in a snapshot), and if need be `manifest` and `taken_at`; or `gpus` and `gpu_driver`, with
+//! `engine`, `grants`, `process` and `manifest` where it is about who has them.
 
 #![expect(clippy::disallowed_methods, reason = "tests read their own fixtures")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
@@ -66,6 +67,19 @@ fn snapshot(name: &str, text: &str) -> Snapshot {
             of("gpu_driver").map(|driver| serde_json::from_value(driver).unwrap()).unwrap_or_default(),
             of("gpus").map(|gpus| serde_json::from_value(gpus).unwrap()).unwrap_or_default(),
         );
+        if let Some(engine) = of("engine") {
+            snapshot.engine = Observed::Known(serde_json::from_value(engine).unwrap());
+        }
+        if let Some(grants) = of("grants") {
+            snapshot.grants = Observed::Known(serde_json::from_value(grants).unwrap());
+        }
+        if let Some(process) = of("process") {
+            snapshot.process = Observed::Known(serde_json::from_value(process).unwrap());
+        }
+        if let Some(manifest) = of("manifest") {
+            let source = Source::new(name, format!("{manifest:#}"));
+            snapshot.manifest = Observed::Known(Manifest::read(&source).unwrap());
+        }
         return snapshot;
     }
     match json.as_ref().filter(|json| json.get("states").or(json.get("engine")).is_some()) {

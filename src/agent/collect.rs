@@ -124,12 +124,14 @@ fn join(seen: Vec<Seen>, now: Timestamp, since: &mut BTreeMap<String, (ReportedM
             (_, Ok(Some(Sight::Siblings(siblings)))) => snapshot.siblings = Observed::Known(siblings),
             (_, Ok(Some(Sight::Engine(engine)))) => snapshot.engine = Observed::Known(*engine),
             (_, Ok(Some(Sight::Process(process)))) => snapshot.process = Observed::Known(*process),
+            (_, Ok(Some(Sight::Grants(grants)))) => snapshot.grants = Observed::Known(*grants),
             (Question::Manifest, Err(why)) => snapshot.manifest = Observed::Unknown(Why::failed(why)),
             (Question::Modules, Err(why)) => snapshot.modules = Observed::Unknown(Why::failed(why)),
             (Question::Siblings, Err(why)) => snapshot.siblings = Observed::Unknown(Why::failed(why)),
             (Question::Engine, Err(why)) => snapshot.engine = Observed::Unknown(Why::failed(why)),
             (Question::Process, Err(why)) => snapshot.process = Observed::Unknown(Why::failed(why)),
             (Question::Gpus, Err(why)) => snapshot.gpus = Observed::Unknown(Why::failed(why)),
+            (Question::Grants, Err(why)) => snapshot.grants = Observed::Unknown(Why::failed(why)),
         }
     }
     snapshot

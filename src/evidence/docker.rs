@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// What the names of NVIDIA's runtimes start with: `nvidia`, `nvidia-cdi`.
+pub(super) const NVIDIA: &str = "nvidia";
+
 /// A Docker engine, as far as IoT Edge's modules go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -29,6 +32,12 @@ pub struct ImageId(pub String);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Container {
+    /// Its id, 64 hexadecimal digits.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// How it comes by GPUs.
+    #[serde(skip_serializing_if = "GpuOptions::is_none")]
+    pub gpus: GpuOptions,
     /// The image by the name that it was made with.
     pub image: String,
     /// The image that it really has.
@@ -63,6 +72,47 @@ pub struct Container {
     pub proxies: Vec<Proxy>,
     /// The variable `no_proxy`.
     pub no_proxy: Option<String>,
+}
+
+/// What decides about the GPUs of a container (`gpu.md` §4.4).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GpuOptions {
+    /// The runtime that starts it: `runc`, `nvidia`.
+    pub runtime: String,
+    /// `DeviceRequests` for GPUs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<DeviceRequest>,
+    /// The devices `/dev/nvidia0` … that were handed in by hand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// `NVIDIA_VISIBLE_DEVICES`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visible: Option<String>,
+    /// Whether that variable is the image's own, which asks for nothing; none where the image could not be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visible_by_image: Option<bool>,
+    /// Whether it has variables of the Multi-Process Service, `CUDA_MPS_…`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mps: bool,
+}
+
+/// A request for GPUs to the engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceRequest {
+    /// How many; -1 is all of them.
+    pub count: i64,
+    /// Those that it names.
+    pub devices: Vec<String>,
+}
+
+impl GpuOptions {
+    /// Whether nothing in them has to do with GPUs, as with most containers.
+    pub fn is_none(&self) -> bool {
+        let Self { runtime, requests, devices, visible, mps, .. } = self;
+        !runtime.starts_with(NVIDIA) && requests.is_empty() && devices.is_empty() && visible.is_none() && !mps
+    }
 }
 
 /// What a container does, in Docker's words.

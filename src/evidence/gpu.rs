@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Owner;
+
 /// The driver of the GPUs, as this container meets it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +23,35 @@ pub struct GpuDriver {
     pub detail: Option<String>,
     /// How many GPUs this container sees.
     pub gpus: u32,
+    /// Whose processes it shows us.
+    #[serde(skip_serializing_if = "Pids::is_unasked")]
+    pub pids: Pids,
+    /// How long EdgeShift has been looking at processes, s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched_secs: Option<u64>,
+    /// The containers that used a GPU in that time, by id, and how long ago each did last, s.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_used_secs: BTreeMap<String, u64>,
+}
+
+/// Whose processes the driver shows, which depends on the process namespace of who asks (`gpu.md` §4.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pids {
+    /// Nobody looked.
+    #[default]
+    Unasked,
+    /// Those of the host: each can be found.
+    Host,
+    /// Only those of a namespace of our own, or numbers of the host that mean nothing here.
+    Own,
+}
+
+impl Pids {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_unasked(&self) -> bool {
+        *self == Pids::Unasked
+    }
 }
 
 /// Whether the driver answers, and if not, why (`gpu.md` §3.2, §6.2).
@@ -78,6 +109,8 @@ pub struct Gpu {
     pub temperature_slowdown_c: Option<i64>,
     /// Temperature at which the board switches itself off, °C.
     pub temperature_shutdown_c: Option<i64>,
+    /// How far the temperature is below the board's limit, °C, on boards that count that way (Ada and newer).
+    pub temperature_margin_c: Option<i64>,
     /// Board power, W: the mean of the window where the driver counts energy.
     pub power_w: Option<f64>,
     /// What it may draw, W.
@@ -108,8 +141,11 @@ pub struct Gpu {
     pub persistence: Option<bool>,
     /// Whether only one process may use it, as MPS has it.
     pub exclusive: Option<bool>,
-    /// Who computes on it; `None` where that cannot be asked.
+    /// Who computes on it, each process once; `None` where that cannot be asked.
     pub processes: Option<Vec<GpuProcess>>,
+    /// The parts that it is cut into (MIG); `None` where it is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<Vec<GpuInstance>>,
     /// Faults that the driver reported since this module looks, by their number.
     pub xids: BTreeMap<u64, Xid>,
 }
@@ -212,12 +248,43 @@ pub struct RemappedRows {
 }
 
 /// A process that computes on a GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GpuProcess {
     /// Its number, of the host's or of our own namespace (`gpu.md` §4.1).
     pub pid: u32,
     /// Its memory, MiB, where the driver knows.
     pub memory_mib: Option<u64>,
+    /// Mean share of time since the last look that it kept the GPU busy, 0 to 1, where the driver knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utilization: Option<f64>,
+    /// Whether it computes through the Multi-Process Service (`gpu.md` §4.6).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mps: bool,
+    /// The part of the GPU that it has, where the GPU is cut into some: its UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// To whom it belongs.
+    #[serde(skip_serializing_if = "Owner::is_unknown")]
+    pub owner: Owner,
+}
+
+/// A part of a GPU that is cut into some (MIG).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GpuInstance {
+    /// `MIG-` and a UUID.
+    pub uuid: String,
+    /// The driver's name: `NVIDIA H100 PCIe MIG 1g.10gb`.
+    pub name: String,
+    /// Number of the GPU instance.
+    pub gpu_instance: u32,
+    /// Number of the compute instance in it.
+    pub compute_instance: u32,
+    /// Memory in use, MiB.
+    pub memory_used_mib: Option<u64>,
+    /// Memory in all, MiB.
+    pub memory_total_mib: Option<u64>,
 }
 
 /// A fault that the driver reported.

@@ -1,8 +1,10 @@
 //! What can be known about a device, as data: a [`Snapshot`] of what was written and what was seen.
 
+mod attribution;
 mod docker;
 mod file;
 mod gpu;
+mod owner;
 mod process;
 
 use std::borrow::Cow;
@@ -11,16 +13,20 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use attribution::{Asked, AskedBy, GpuUse, Grant, Granted, GrantedBy, Grants, Holder, ModuleGpus};
 pub use docker::{
-    Container, ContainerStatus, Engine, History, ImageId, Limits, Mounted, Proxy, ProxyAnswer, PublishedPort,
+    Container, ContainerStatus, DeviceRequest, Engine, GpuOptions, History, ImageId, Limits, Mounted, Proxy,
+    ProxyAnswer, PublishedPort,
 };
 pub use file::SnapshotError;
+pub use owner::Owner;
 pub use process::{Process, Volume};
 
 use crate::manifest::Manifest;
 
 pub use gpu::{
-    ClockEvent, DriverState, Ecc, Gpu, GpuDriver, GpuProcess, GpuState, Pcie, RemappedRows, RetiredPages, Xid,
+    ClockEvent, DriverState, Ecc, Gpu, GpuDriver, GpuInstance, GpuProcess, GpuState, Pcie, Pids, RemappedRows,
+    RetiredPages, Xid,
 };
 
 /// An answer that may be missing for a reason.
@@ -88,6 +94,13 @@ pub struct Snapshot {
     pub gpus: Observed<Vec<Gpu>>,
     /// Their driver.
     pub gpu_driver: Observed<GpuDriver>,
+    /// What the kubelet gave to whom.
+    #[serde(default = "no_grants")]
+    pub grants: Observed<Grants>,
+}
+
+fn no_grants() -> Observed<Grants> {
+    Observed::Unknown(Why::not_given("the kubelet's list of devices"))
 }
 
 /// What became of one source.
@@ -134,6 +147,7 @@ impl Snapshot {
             process: Observed::Unknown(Why::not_given("the process that looks")),
             gpus: Observed::Unknown(Why::not_given("the GPUs of the device")),
             gpu_driver: Observed::Unknown(Why::not_given("the driver of the GPUs")),
+            grants: no_grants(),
         }
     }
 }

@@ -19,6 +19,9 @@ pub struct Process {
     pub proxies: Vec<Proxy>,
     /// The variable `no_proxy`.
     pub no_proxy: Option<String>,
+    /// `NVIDIA_VISIBLE_DEVICES`: which GPUs it was given to see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visible_devices: Option<String>,
 }
 
 /// One mount of the process.

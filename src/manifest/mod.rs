@@ -42,7 +42,7 @@ pub(crate) use secrets::holds_secret;
 pub(crate) use twin::MAX_SECTION;
 pub use twin::Section;
 pub(crate) use upstream::{UPSTREAM_PROTOCOL, UpstreamProtocol};
-pub use visible_devices::VisibleDevices;
+pub use visible_devices::{DeviceNames, VisibleDevices};
 
 use crate::finding::Fix;
 use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};

@@ -11,25 +11,29 @@ pub struct VisibleDevices<'m> {
     pub variable: EnvVar<'m>,
 }
 
-impl<'m> VisibleDevices<'m> {
+/// What the variable says.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceNames<'v>(pub &'v str);
+
+impl<'v> DeviceNames<'v> {
     /// Whether it stands for no GPU: `void`, `none` or nothing.
-    pub fn is_none(&self) -> bool {
-        matches!(self.variable.value.trim(), "" | "void" | "none")
+    pub fn is_none(self) -> bool {
+        matches!(self.0.trim(), "" | "void" | "none")
     }
 
     /// Whether it stands for every GPU.
-    pub fn is_all(&self) -> bool {
-        self.variable.value.trim() == "all"
+    pub fn is_all(self) -> bool {
+        self.0.trim() == "all"
     }
 
     /// The GPUs that it names, by number or by UUID, each with its bytes in the value.
-    pub fn names(&self) -> Vec<(&'m str, Range<usize>)> {
+    pub fn names(self) -> Vec<(&'v str, Range<usize>)> {
         if self.is_none() || self.is_all() {
             return Vec::new();
         }
         let mut start = 0;
         let mut names = Vec::new();
-        for part in self.variable.value.split(',') {
+        for part in self.0.split(',') {
             let name = part.trim();
             let from = start + part.len() - part.trim_start().len();
             if !name.is_empty() {
@@ -38,6 +42,28 @@ impl<'m> VisibleDevices<'m> {
             start += part.len() + 1;
         }
         names
+    }
+}
+
+impl<'m> VisibleDevices<'m> {
+    /// What it says.
+    pub fn devices(&self) -> DeviceNames<'m> {
+        DeviceNames(self.variable.value)
+    }
+
+    /// Whether it stands for no GPU: `void`, `none` or nothing.
+    pub fn is_none(&self) -> bool {
+        self.devices().is_none()
+    }
+
+    /// Whether it stands for every GPU.
+    pub fn is_all(&self) -> bool {
+        self.devices().is_all()
+    }
+
+    /// The GPUs that it names, by number or by UUID, each with its bytes in the value.
+    pub fn names(&self) -> Vec<(&'m str, Range<usize>)> {
+        self.devices().names()
     }
 }
 

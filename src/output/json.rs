@@ -275,6 +275,7 @@ pub fn gpu(snapshot: &Snapshot, report: &Report) -> String {
         json!({
             "rule": evaluation.rule,
             "gpu": gpu,
+            "module": evaluation.subject.module(),
             "severity": finding.severity,
             "message": finding.message,
             "reason": finding.reason,
@@ -286,6 +287,7 @@ pub fn gpu(snapshot: &Snapshot, report: &Report) -> String {
         "taken_at": snapshot.taken_at.to_string(),
         "driver": snapshot.gpu_driver.known(),
         "gpus": snapshot.gpus.known(),
+        "modules": snapshot.gpus_of_modules(),
         "findings": findings.collect::<Vec<_>>(),
     }))
 }

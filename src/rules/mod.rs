@@ -225,6 +225,7 @@ registry! {
         temperature
         persistence
         memory
+        module
     }
 }
 

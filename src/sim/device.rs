@@ -64,7 +64,9 @@ impl Source for Part {
                 let gpus = scenario.gpus(elapsed);
                 Sight::Gpus(scenario.driver(), gpus)
             }
-            Question::Siblings | Question::Engine | Question::Process => return Box::pin(std::future::ready(Ok(None))),
+            Question::Siblings | Question::Engine | Question::Process | Question::Grants => {
+                return Box::pin(std::future::ready(Ok(None)));
+            }
         };
         Box::pin(std::future::ready(Ok(Some(sight))))
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, EventMessage, MountPoint};
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, EventMessage, HostConfig, MountPoint};
 use bollard::query_parameters::{ContainerArchiveInfoOptions, EventsOptions, ListContainersOptions, ListImagesOptions};
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -17,7 +17,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Look, Question, Sight, Source, proxy};
-use crate::evidence::{Container, ContainerStatus, Engine, History, ImageId, Limits, Mounted, PublishedPort};
+use crate::evidence::{
+    Container, ContainerStatus, DeviceRequest, Engine, GpuOptions, History, ImageId, Limits, Mounted, PublishedPort,
+};
 
 /// What edgeAgent writes on its containers.
 const OWNER: &str = "net.azure-devices.edge.owner=Microsoft.Azure.Devices.Edge.Agent";
@@ -28,6 +30,8 @@ const EVENTS: [&str; 11] =
     ["create", "start", "die", "oom", "kill", "restart", "destroy", "pause", "unpause", "update", "health_status"];
 /// How long a port of a container on the same host may take to answer.
 const PORT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The variable by which NVIDIA's runtime is told which GPUs to hand in.
+const VISIBLE_DEVICES: &str = "NVIDIA_VISIBLE_DEVICES";
 /// The pause before an engine that went away is watched again.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The largest answer to a question about one container is far smaller; so many containers are looked at, at most.
@@ -259,9 +263,12 @@ async fn container(docker: &bollard::Docker, found: ContainerInspectResponse, hi
         // Docker's "never" is in the year 1.
         moment.filter(|moment| *moment > Timestamp::UNIX_EPOCH)
     };
+    let image_id = ImageId(found.image.unwrap_or_default());
     let container = Container {
+        gpus: gpu_options(docker, &host, &variables, &image_id).await,
+        id,
         image: config.image.unwrap_or_default(),
-        image_id: ImageId(found.image.unwrap_or_default()),
+        image_id,
         status: status(state.status),
         health: state.health.and_then(|health| health.status).map(|status| status.to_string()).filter(|s| s != "none"),
         exit_code: state.exit_code.unwrap_or_default(),
@@ -282,6 +289,43 @@ async fn container(docker: &bollard::Docker, found: ContainerInspectResponse, hi
         no_proxy: variable("no_proxy").map(str::to_owned),
     };
     (name, container)
+}
+
+/// What decides about the GPUs of a container.
+async fn gpu_options(
+    docker: &bollard::Docker,
+    host: &HostConfig,
+    variables: &[(&str, &str)],
+    image: &ImageId,
+) -> GpuOptions {
+    let requests = host.device_requests.iter().flatten().filter(|request| {
+        let capabilities = request.capabilities.iter().flatten().flatten();
+        let ids = request.device_ids.iter().flatten();
+        request.driver.as_deref() == Some("nvidia")
+            || capabilities.into_iter().any(|name| name == "gpu")
+            || ids.into_iter().any(|id| id.starts_with("nvidia.com/"))
+    });
+    let requests = requests.map(|request| DeviceRequest {
+        count: request.count.unwrap_or_default(),
+        devices: request.device_ids.clone().unwrap_or_default(),
+    });
+    let devices = host.devices.iter().flatten().filter_map(|device| device.path_on_host.clone());
+    let visible = variables.iter().find(|(name, _)| *name == VISIBLE_DEVICES).map(|(_, value)| (*value).to_owned());
+    let visible_by_image = match &visible {
+        None => None,
+        Some(value) => docker.inspect_image(&image.0).await.ok().map(|image| {
+            let own = image.config.and_then(|config| config.env).unwrap_or_default();
+            own.iter().any(|variable| variable.split_once('=') == Some((VISIBLE_DEVICES, value.as_str())))
+        }),
+    };
+    GpuOptions {
+        runtime: host.runtime.clone().unwrap_or_default(),
+        requests: requests.collect(),
+        devices: devices.filter(|path| path.starts_with("/dev/nvidia")).collect(),
+        visible,
+        visible_by_image,
+        mps: variables.iter().any(|(name, _)| name.starts_with("CUDA_MPS_")),
+    }
 }
 
 fn status(status: Option<ContainerStateStatusEnum>) -> ContainerStatus {

@@ -14,7 +14,7 @@ pub use docker::Docker;
 pub use process::OwnProcess;
 pub use workload::WorkloadList;
 
-use crate::evidence::{Engine, Gpu, GpuDriver, Process, RuntimeStatus, Sibling};
+use crate::evidence::{Engine, Gpu, GpuDriver, Grants, Process, RuntimeStatus, Sibling};
 use crate::manifest::Manifest;
 
 /// One source of evidence.
@@ -49,6 +49,8 @@ pub enum Question {
     Process,
     /// Which GPUs are there, and what do they do?
     Gpus,
+    /// Which devices did the kubelet give to whom?
+    Grants,
 }
 
 /// A look in progress; `None` where there is nothing for the source to look at, which is no failure.
@@ -69,6 +71,8 @@ pub enum Sight {
     Process(Box<Process>),
     /// The driver of the GPUs, and every GPU.
     Gpus(GpuDriver, Vec<Gpu>),
+    /// What the kubelet gave to whom.
+    Grants(Box<Grants>),
 }
 
 /// A module in the reported properties of `$edgeAgent`.

@@ -80,6 +80,7 @@ impl Source for OwnProcess {
                 mounts: mounts.lines().filter_map(volume).collect(),
                 proxies: proxy::proxies(variables, self.variable("IOTEDGE_IOTHUBHOSTNAME"), false).await,
                 no_proxy: self.variable("no_proxy").map(str::to_owned),
+                visible_devices: self.variable("NVIDIA_VISIBLE_DEVICES").map(str::to_owned),
             }))))
         })
     }

@@ -22,7 +22,7 @@ pub struct GpuArgs {
 pub fn gpu(args: &GpuArgs, snapshot: &Snapshot, settings: &Settings) -> Report {
     let mut settings = settings.clone();
     settings.site.gpus = args.expect.or(settings.site.gpus);
-    let about_gpus = |rule: &&Rule| matches!(rule.check, Check::Gpu(_) | Check::GpuDriver(_));
+    let about_gpus = |rule: &&Rule| matches!(rule.check, Check::Gpu(_) | Check::GpuDriver(_) | Check::ModuleGpus(_));
     let rules: Vec<&'static Rule> = rules::ALL.iter().copied().filter(|rule| about_gpus(rule)).collect();
     engine::evaluate(snapshot, &settings, &rules)
 }

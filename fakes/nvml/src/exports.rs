@@ -7,17 +7,17 @@
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::time::{Duration, Instant};
 
+use gpu_scenario::{Gpu, Instance, Process};
 use nvml_wrapper_sys::bindings::{
-    nvmlEventData_t, nvmlFieldValue_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlPciInfo_t, nvmlProcessInfo_v2_t,
-    nvmlSample_t, nvmlUtilization_t, nvmlValue_t,
+    nvmlEventData_t, nvmlFieldValue_t, nvmlMarginTemperature_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlPciInfo_t,
+    nvmlProcessInfo_v2_t, nvmlProcessUtilizationSample_t, nvmlSample_t, nvmlUtilization_t, nvmlValue_t,
 };
 
-use crate::scenario::Gpu;
 use crate::state::{self, of_gpu, playing};
 
 /// `nvmlReturn_t`
 type Return = u32;
-/// A GPU: its index, and one, so that none is null.
+/// A GPU: its index, and one, so that none is null; a part of a GPU has its own place, and one, above that.
 type Device = *mut c_void;
 
 const INVALID_ARGUMENT: Return = 2;
@@ -25,6 +25,7 @@ const NOT_SUPPORTED: Return = 3;
 const NOT_FOUND: Return = 6;
 const INSUFFICIENT_SIZE: Return = 7;
 const TIMEOUT: Return = 10;
+const CORRUPTED_INFOROM: Return = 14;
 
 /// Writes what `answer` comes to into `place`.
 unsafe fn give<T>(place: *mut T, answer: Result<T, Return>) -> Return {
@@ -56,8 +57,21 @@ unsafe fn give_text(place: *mut c_char, length: c_uint, answer: Result<String, R
     }
 }
 
+/// How many bits the index of a GPU has in a [`Device`].
+const INDEX_BITS: u32 = 8;
+
+/// The GPU's index; one that no GPU has for a part of a GPU, of which most functions know nothing.
 fn index(device: Device) -> usize {
-    (device as usize).wrapping_sub(1)
+    if part(device).is_some() { usize::MAX } else { gpu_of(device) }
+}
+
+fn gpu_of(device: Device) -> usize {
+    (device as usize & ((1 << INDEX_BITS) - 1)).wrapping_sub(1)
+}
+
+/// The place of a part in its GPU.
+fn part(device: Device) -> Option<usize> {
+    (device as usize >> INDEX_BITS).checked_sub(1)
 }
 
 fn handle(index: usize) -> Device {
@@ -154,9 +168,26 @@ macro_rules! texts {
     )*};
 }
 
+/// Functions that write a text, also of a part of a GPU.
+macro_rules! texts_of_parts {
+    ($($name:ident($gpu:ident, $part:ident) => $whole:expr, $of_part:expr;)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(device: Device, text: *mut c_char, length: c_uint) -> Return {
+            let answer = of_part(device, stringify!($name), |$gpu, part| match part {
+                None => $whole,
+                Some($part) => $of_part,
+            });
+            unsafe { give_text(text, length, answer) }
+        }
+    )*};
+}
+
+texts_of_parts! {
+    nvmlDeviceGetName(gpu, part) => gpu.name.clone(), format!("{} MIG {}", gpu.name, part.profile);
+    nvmlDeviceGetUUID(gpu, part) => gpu.uuid.clone(), part.uuid.clone();
+}
+
 texts! {
-    nvmlDeviceGetName(gpu) => Ok(gpu.name.clone());
-    nvmlDeviceGetUUID(gpu) => Ok(gpu.uuid.clone());
     nvmlDeviceGetSerial(gpu) => Ok(gpu.uuid[4..12].to_owned());
     nvmlDeviceGetVbiosVersion(_gpu) => Ok("90.04.38.00.03".to_owned());
 }
@@ -174,12 +205,8 @@ macro_rules! values {
 values! {
     nvmlDeviceGetMinorNumber(gpu) -> c_uint { Ok(gpu.pci_domain & 0xf) }
     nvmlDeviceGetPciInfo_v3(gpu) -> nvmlPciInfo_t { Ok(pci_info(gpu)) }
-    nvmlDeviceGetMemoryInfo(gpu) -> nvmlMemory_t {
-        let [total, reserved, used, free] = memory(gpu);
-        // The old function counts what is reserved as used (`gpu.md` §2.2).
-        Ok(nvmlMemory_t { total, free, used: used + reserved })
-    }
     nvmlDeviceGetUtilizationRates(gpu) -> nvmlUtilization_t {
+        unless_cut(gpu)?;
         Ok(nvmlUtilization_t { gpu: gpu.utilization, memory: gpu.memory_utilization })
     }
     nvmlDeviceGetTemperature(gpu, _sensor) -> c_uint { Ok(gpu.temperature) }
@@ -205,6 +232,7 @@ values! {
     nvmlDeviceGetPcieReplayCounter(gpu) -> c_uint { Ok(gpu.pcie_replays) }
     nvmlDeviceGetPersistenceMode(gpu) -> c_uint { Ok(gpu.persistence.into()) }
     nvmlDeviceGetComputeMode(gpu) -> c_uint { Ok(gpu.compute_mode) }
+    nvmlDeviceGetMaxMigDeviceCount(gpu) -> c_uint { gpu.mig.as_ref().map(|_| 7).ok_or(NOT_SUPPORTED) }
     nvmlDeviceGetSupportedEventTypes(_gpu) -> c_ulonglong { Ok(0x18) }
 }
 
@@ -217,13 +245,93 @@ pub unsafe extern "C" fn nvmlDeviceGetTotalEnergyConsumption(device: Device, ene
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: Device, info: *mut nvmlMemory_v2_t) -> Return {
-    let answer = of_gpu(index(device), "nvmlDeviceGetMemoryInfo_v2", |gpu| {
-        let [total, reserved, used, free] = memory(gpu);
-        let version = u32::try_from(size_of::<nvmlMemory_v2_t>()).unwrap_or(0) | (2 << 24);
-        Ok(nvmlMemory_v2_t { version, total, reserved, free, used })
+pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo(device: Device, info: *mut nvmlMemory_t) -> Return {
+    let answer = of_part(device, "nvmlDeviceGetMemoryInfo", |gpu, part| {
+        let [total, reserved, used, free] = memory(gpu, part);
+        // The old function counts what is reserved as used (`gpu.md` §2.2).
+        nvmlMemory_t { total, free, used: used + reserved }
     });
     unsafe { give(info, answer) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: Device, info: *mut nvmlMemory_v2_t) -> Return {
+    let answer = of_part(device, "nvmlDeviceGetMemoryInfo_v2", |gpu, part| {
+        let [total, reserved, used, free] = memory(gpu, part);
+        let version = u32::try_from(size_of::<nvmlMemory_v2_t>()).unwrap_or(0) | (2 << 24);
+        nvmlMemory_v2_t { version, total, reserved, free, used }
+    });
+    unsafe { give(info, answer) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMigMode(device: Device, current: *mut c_uint, pending: *mut c_uint) -> Return {
+    match of_gpu(index(device), "nvmlDeviceGetMigMode", |gpu| gpu.mig.as_ref().map(|_| 1).ok_or(NOT_SUPPORTED)) {
+        Err(code) => code,
+        Ok(on) => unsafe { give(current, Ok(on)).max(give(pending, Ok(on))) },
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(
+    gpu: Device,
+    number: c_uint,
+    device: *mut Device,
+) -> Return {
+    let answer = of_gpu(index(gpu), "nvmlDeviceGetMigDeviceHandleByIndex", |gpu| {
+        gpu.mig.as_ref().ok_or(NOT_SUPPORTED)?.get(number as usize).map(|_| ()).ok_or(NOT_FOUND)
+    });
+    let handle = |()| (gpu as usize | ((number as usize + 1) << INDEX_BITS)) as Device;
+    unsafe { give(device, answer.map(handle)) }
+}
+
+/// Functions that write a number of a part of a GPU.
+macro_rules! numbers_of_parts {
+    ($($name:ident($part:ident) => $value:expr;)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(device: Device, number: *mut c_uint) -> Return {
+            let answer = of_part(device, stringify!($name), |_, part| part.map(|$part| $value).ok_or(NOT_SUPPORTED));
+            unsafe { give(number, answer.and_then(|answer| answer)) }
+        }
+    )*};
+}
+
+numbers_of_parts! {
+    nvmlDeviceGetGpuInstanceId(part) => part.gpu_instance;
+    nvmlDeviceGetComputeInstanceId(part) => part.compute_instance;
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceValidateInforom(device: Device) -> Return {
+    let corrupt = |gpu: &Gpu| if gpu.inforom_corrupt { Err(CORRUPTED_INFOROM) } else { Ok(()) };
+    of_gpu(index(device), "nvmlDeviceValidateInforom", corrupt).err().unwrap_or(0)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMarginTemperature(
+    device: Device,
+    margin: *mut nvmlMarginTemperature_t,
+) -> Return {
+    let answer = of_gpu(index(device), "nvmlDeviceGetMarginTemperature", |gpu| {
+        let celsius = gpu.temperature_margin.ok_or(NOT_SUPPORTED)?;
+        let version = u32::try_from(size_of::<nvmlMarginTemperature_t>()).unwrap_or(0) | (1 << 24);
+        Ok(nvmlMarginTemperature_t { version, marginTemperature: celsius })
+    });
+    unsafe { give(margin, answer) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetProcessUtilization(
+    device: Device,
+    list: *mut nvmlProcessUtilizationSample_t,
+    count: *mut c_uint,
+    last_seen: c_ulonglong,
+) -> Return {
+    let here = index(device);
+    let answer = of_gpu(here, "nvmlDeviceGetProcessUtilization", unless_cut)
+        .and_then(|()| playing(|scenario, at| Ok(process_samples(|at| scenario.at(at).get(here), at, last_seen))))
+        .and_then(|samples| if samples.is_empty() { Err(NOT_FOUND) } else { Ok(samples) });
+    unsafe { give_list(count, list, INSUFFICIENT_SIZE, answer) }
 }
 
 #[unsafe(no_mangle)]
@@ -252,22 +360,24 @@ pub unsafe extern "C" fn nvmlDeviceGetTotalEccErrors(
     unsafe { give(count, answer) }
 }
 
-/// Functions that list processes: all, or the clients of MPS.
+/// Functions that list processes: those that compute, the clients of MPS, or those that draw.
 macro_rules! processes {
-    ($($name:ident: $all:literal;)*) => {$(
+    ($($name:ident: $listed:expr;)*) => {$(
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(device: Device, count: *mut c_uint, list: *mut nvmlProcessInfo_v2_t) -> Return {
-            let answer = of_gpu(index(device), stringify!($name), |gpu| Ok(processes(gpu, $all)));
+            let answer = of_part(device, stringify!($name), |gpu, _| processes(gpu, part(device), $listed));
             unsafe { give_list(count, list, INSUFFICIENT_SIZE, answer) }
         }
     )*};
 }
 
 processes! {
-    nvmlDeviceGetComputeRunningProcesses_v2: true;
-    nvmlDeviceGetComputeRunningProcesses_v3: true;
-    nvmlDeviceGetMPSComputeRunningProcesses_v2: false;
-    nvmlDeviceGetMPSComputeRunningProcesses_v3: false;
+    nvmlDeviceGetComputeRunningProcesses_v2: |process| !process.graphics;
+    nvmlDeviceGetComputeRunningProcesses_v3: |process| !process.graphics;
+    nvmlDeviceGetMPSComputeRunningProcesses_v2: |process| process.mps;
+    nvmlDeviceGetMPSComputeRunningProcesses_v3: |process| process.mps;
+    nvmlDeviceGetGraphicsRunningProcesses_v2: |process| process.graphics;
+    nvmlDeviceGetGraphicsRunningProcesses_v3: |process| process.graphics;
 }
 
 /// Its presence tells an R535 from an R470 (`gpu.md` §4.1).
@@ -292,7 +402,8 @@ pub unsafe extern "C" fn nvmlDeviceGetSamples(
     list: *mut nvmlSample_t,
 ) -> Return {
     let here = index(device);
-    let answer = of_gpu(here, "nvmlDeviceGetSamples", |gpu| if gpu.no_samples { Err(NOT_FOUND) } else { Ok(()) })
+    let answer = of_gpu(here, "nvmlDeviceGetSamples", unless_cut)
+        .and_then(|()| of_gpu(here, "", |gpu| if gpu.no_samples { Err(NOT_FOUND) } else { Ok(()) }))
         .and_then(|()| playing(|scenario, at| Ok(samples(|at| scenario.at(at).get(here), kind, at, last_seen))))
         .and_then(|samples| if samples.is_empty() { Err(NOT_FOUND) } else { Ok(samples) });
     // Unsigned integers.
@@ -410,22 +521,72 @@ fn pci_info(gpu: &Gpu) -> nvmlPciInfo_t {
     }
 }
 
+/// Hands a GPU to `answer`, with its part where `device` is one.
+fn of_part<T>(device: Device, function: &str, answer: impl FnOnce(&Gpu, Option<&Instance>) -> T) -> Result<T, Return> {
+    of_gpu(gpu_of(device), function, |gpu| match part(device) {
+        None => Ok(answer(gpu, None)),
+        Some(part) => gpu
+            .mig
+            .as_ref()
+            .and_then(|parts| parts.get(part))
+            .map(|part| answer(gpu, Some(part)))
+            .ok_or(INVALID_ARGUMENT),
+    })
+}
+
+/// What NVML does not do for a GPU that is cut into parts (`gpu.md` §2.2).
+fn unless_cut(gpu: &Gpu) -> Result<(), Return> {
+    if gpu.mig.is_some() { Err(NOT_SUPPORTED) } else { Ok(()) }
+}
+
 /// Total, reserved, used and free memory in bytes.
-fn memory(gpu: &Gpu) -> [u64; 4] {
+fn memory(gpu: &Gpu, part: Option<&Instance>) -> [u64; 4] {
     let mib = |mib: u64| mib * 1024 * 1024;
+    if let Some(part) = part {
+        let free = part.memory_total_mib.saturating_sub(part.memory_used_mib);
+        return [mib(part.memory_total_mib), 0, mib(part.memory_used_mib), mib(free)];
+    }
     let free = gpu.memory_total_mib.saturating_sub(gpu.memory_reserved_mib + gpu.memory_used_mib);
     [mib(gpu.memory_total_mib), mib(gpu.memory_reserved_mib), mib(gpu.memory_used_mib), mib(free)]
 }
 
-fn processes(gpu: &Gpu, all: bool) -> Vec<nvmlProcessInfo_v2_t> {
-    let listed = gpu.processes.iter().filter(|process| all || process.mps);
-    let info = |process: &crate::scenario::Process| nvmlProcessInfo_v2_t {
-        pid: process.pid,
-        usedGpuMemory: process.memory_mib.map_or(u64::MAX, |mib| mib * 1024 * 1024),
-        gpuInstanceId: c_uint::MAX,
-        computeInstanceId: c_uint::MAX,
+fn processes(gpu: &Gpu, part: Option<usize>, is_listed: impl Fn(&Process) -> bool) -> Vec<nvmlProcessInfo_v2_t> {
+    let listed = gpu.processes.iter().filter(|process| is_listed(process));
+    let listed = listed.filter(|process| part.is_none() || process.instance == part);
+    let info = |process: &Process| {
+        let part = gpu.mig.as_ref().zip(process.instance).and_then(|(parts, place)| parts.get(place));
+        nvmlProcessInfo_v2_t {
+            pid: process.pid,
+            usedGpuMemory: process.memory_mib.map_or(u64::MAX, |mib| mib.saturating_mul(1024 * 1024)),
+            gpuInstanceId: part.map_or(c_uint::MAX, |part| part.gpu_instance),
+            computeInstanceId: part.map_or(c_uint::MAX, |part| part.compute_instance),
+        }
     };
     listed.map(info).collect()
+}
+
+/// A sample a second of each process that keeps the GPU busy, for the last ten.
+fn process_samples<'a>(
+    gpu: impl Fn(u64) -> Option<&'a Gpu>,
+    now_ms: u64,
+    last_seen: c_ulonglong,
+) -> Vec<nvmlProcessUtilizationSample_t> {
+    let ticks = (now_ms / 1000).saturating_sub(9)..=now_ms / 1000;
+    let of = |tick: u64| {
+        let stamp = (tick + 1) * 1_000_000;
+        let processes = gpu(tick * 1000).into_iter().flat_map(|gpu| &gpu.processes);
+        let busy =
+            processes.filter_map(move |process| Some((process.pid, process.utilization.filter(|busy| *busy > 0)?)));
+        busy.map(move |(pid, busy)| nvmlProcessUtilizationSample_t {
+            pid,
+            timeStamp: stamp,
+            smUtil: busy,
+            memUtil: busy / 2,
+            encUtil: 0,
+            decUtil: 0,
+        })
+    };
+    ticks.flat_map(of).filter(|sample| sample.timeStamp > last_seen).collect()
 }
 
 /// Six samples a second, a hundred of them (`gpu.md` §5.2), of what `kind` asks for; only those later than `last_seen`, in µs.
@@ -453,11 +614,16 @@ fn samples<'a>(
 
 /// The fields of `NVML_FI_DEV_…` that are played.
 fn field(gpu: &Gpu, id: c_uint) -> Option<u64> {
-    let row = |at: usize| gpu.remapped.map(|rows| u64::from(rows[at]));
+    let row = |at: usize| gpu.remapped.filter(|_| gpu.mig.is_none()).map(|rows| u64::from(rows[at]));
+    let link = |at: usize| gpu.nvlink.map(|errors| errors[at]);
     match id {
         29 => gpu.retired_sbe,
         30 => gpu.retired_dbe,
         31 => gpu.retirement_pending.map(u64::from),
+        38 => link(0),
+        52 => link(1),
+        59 => link(2),
+        75 => gpu.thermal_violation_ns,
         82 => gpu.memory_temperature.map(u64::from),
         94 => Some(gpu.pcie_replays.into()),
         142 => row(0),

@@ -3,7 +3,6 @@
 //! driver of some age has.
 
 mod exports;
-mod scenario;
 mod state;
 
 use std::fs;
@@ -11,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use exports::*;
-pub use scenario::{Gpu, Process, Scenario};
+pub use gpu_scenario::{Gpu, Process, Scenario};
 
 /// Which functions the library has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +31,8 @@ impl Symbols {
                 "nvmlDeviceGetMemoryInfo_v2",
                 "nvmlDeviceGetComputeRunningProcesses_v3",
                 "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+                "nvmlDeviceGetGraphicsRunningProcesses_v3",
+                "nvmlDeviceGetMarginTemperature",
                 "nvmlDeviceGetCurrentClocksEventReasons",
                 "nvmlDeviceGetConfComputeMemSizeInfo",
                 "nvmlDeviceGetRunningProcessDetailList",

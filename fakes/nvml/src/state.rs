@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
-use crate::scenario::{Gpu, Scenario};
+use gpu_scenario::{Gpu, Scenario};
 
 /// The name of the scenario's file.
 pub(crate) const SCENARIO: &str = "scenario.toml";

@@ -2,6 +2,7 @@
 //! such and never holds up the module. Knows no rules.
 
 mod events;
+mod processes;
 mod raw;
 mod sampler;
 
@@ -11,6 +12,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use self::events::Events;
 use self::sampler::Sampler;
@@ -23,9 +25,12 @@ const DEADLINE: Duration = Duration::from_secs(4);
 /// The GPUs of this machine.
 #[derive(Debug)]
 pub struct Nvml {
-    requests: SyncSender<oneshot::Sender<(GpuDriver, Vec<Gpu>)>>,
+    requests: SyncSender<Request>,
     deadline: Duration,
 }
+
+/// The moment of a look, and whom to tell.
+type Request = (Instant, oneshot::Sender<(GpuDriver, Vec<Gpu>)>);
 
 impl Nvml {
     /// Starts to look at the GPUs, through the library at `library` or through the one that the system finds.
@@ -41,14 +46,22 @@ impl Nvml {
     /// # Errors
     /// No thread can be started.
     pub fn with_deadline(library: Option<PathBuf>, deadline: Duration) -> io::Result<Self> {
+        Self::with_processes(library, deadline, PathBuf::from("/proc"))
+    }
+
+    /// The same, with the folder where the kernel shows the processes of the host.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn with_processes(library: Option<PathBuf>, deadline: Duration, proc: PathBuf) -> io::Result<Self> {
         // One look may run and one may wait; more only pile up behind a driver that hangs.
-        let (requests, asked) = sync_channel::<oneshot::Sender<_>>(1);
+        let (requests, asked) = sync_channel::<Request>(1);
         let events = Events::start(library.clone())?;
-        let mut sampler = Sampler::new(library);
+        let mut sampler = Sampler::new(library, proc);
         std::thread::Builder::new().name("gpu".to_owned()).spawn(move || {
-            while let Ok(answer) = asked.recv() {
+            while let Ok((now, answer)) = asked.recv() {
                 // Nobody waits any more where the deadline has passed.
-                let _ = answer.send(sampler.look(&events));
+                let _ = answer.send(sampler.look(&events, now));
             }
         })?;
         Ok(Self { requests, deadline })
@@ -57,7 +70,7 @@ impl Nvml {
     /// Looks once, within the deadline.
     pub async fn gpus(&self) -> Result<(GpuDriver, Vec<Gpu>), String> {
         let (answer, seen) = oneshot::channel();
-        match self.requests.try_send(answer) {
+        match self.requests.try_send((Instant::now(), answer)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Ok((unresponsive(self.deadline), Vec::new())),
             Err(TrySendError::Disconnected(_)) => return Err("the thread that looks at the GPUs has died".to_owned()),

@@ -49,9 +49,26 @@ pub(super) fn lists_processes(nvml: &Nvml) -> bool {
     lib.nvmlDeviceGetComputeRunningProcesses_v3.is_ok() && !early
 }
 
-/// Who computes on the device, by the second version of that function.
-pub(super) fn processes(nvml: &Nvml, device: &Device<'_>) -> Result<Vec<GpuProcess>, NvmlError> {
-    let call = nvml.lib().nvmlDeviceGetComputeRunningProcesses_v2.as_ref().map_err(missing)?;
+/// The lists of processes that a driver keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    /// Those that compute.
+    Compute,
+    /// Clients of the Multi-Process Service.
+    Mps,
+    /// Those that draw.
+    Graphics,
+}
+
+/// The processes of a list, by the second version of its function.
+pub(super) fn processes(nvml: &Nvml, device: &Device<'_>, list: List) -> Result<Vec<GpuProcess>, NvmlError> {
+    let lib = nvml.lib();
+    let call = match list {
+        List::Compute => lib.nvmlDeviceGetComputeRunningProcesses_v2.as_ref(),
+        List::Mps => lib.nvmlDeviceGetMPSComputeRunningProcesses_v2.as_ref(),
+        List::Graphics => lib.nvmlDeviceGetGraphicsRunningProcesses_v2.as_ref(),
+    };
+    let call = call.map_err(missing)?;
     let mut count = 0;
     // SAFETY: without a list the library only counts.
     match unsafe { nvml_try(call(device.handle(), &raw mut count, std::ptr::null_mut())) } {
@@ -70,7 +87,42 @@ pub(super) fn processes(nvml: &Nvml, device: &Device<'_>) -> Result<Vec<GpuProce
     };
     // All ones: the driver does not know.
     let memory = |bytes: u64| (bytes != u64::MAX).then_some(bytes / MIB);
-    Ok(list.iter().map(|process| GpuProcess { pid: process.pid, memory_mib: memory(process.usedGpuMemory) }).collect())
+    let process = |pid, used| GpuProcess { pid, memory_mib: memory(used), ..GpuProcess::default() };
+    Ok(list.iter().map(|info| process(info.pid, info.usedGpuMemory)).collect())
+}
+
+/// The numbers of a part of a GPU: of the GPU instance, and of the compute instance in it.
+pub(super) fn instance(nvml: &Nvml, part: &Device<'_>) -> Result<(u32, u32), NvmlError> {
+    let lib = nvml.lib();
+    let gpu = lib.nvmlDeviceGetGpuInstanceId.as_ref().map_err(missing)?;
+    let compute = lib.nvmlDeviceGetComputeInstanceId.as_ref().map_err(missing)?;
+    let mut numbers = (0, 0);
+    // SAFETY: the handle is the part's, and each call writes one number.
+    unsafe {
+        nvml_try(gpu(part.handle(), &raw mut numbers.0))?;
+        nvml_try(compute(part.handle(), &raw mut numbers.1))?;
+    }
+    Ok(numbers)
+}
+
+/// How far the temperature is below its limit, °C, on boards that count that way: Ada and newer.
+pub(super) fn temperature_margin(nvml: &Nvml, device: &Device<'_>) -> Result<i32, NvmlError> {
+    let call = nvml.lib().nvmlDeviceGetMarginTemperature.as_ref().map_err(missing)?;
+    // SAFETY: the struct is plain numbers, for which zeros are values.
+    let mut margin = unsafe { zeroed_argument(call) };
+    margin.version = u32::try_from(size_of_val(&margin)).unwrap_or(0) | (1 << 24);
+    // SAFETY: the handle is the device's, and the library writes one struct of the version that it is told.
+    unsafe { nvml_try(call(device.handle(), &raw mut margin))? };
+    Ok(margin.marginTemperature)
+}
+
+/// What `call` writes, whose type the wrapper does not export.
+///
+/// # Safety
+/// Zeros must be a value of it.
+unsafe fn zeroed_argument<D, T>(_: &unsafe extern "C" fn(D, *mut T) -> u32) -> T {
+    // SAFETY: the caller keeps to it.
+    unsafe { std::mem::zeroed() }
 }
 
 fn missing(error: &impl ToString) -> NvmlError {

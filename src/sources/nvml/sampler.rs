@@ -8,17 +8,16 @@ use std::time::Duration;
 use nvml_wrapper::enum_wrappers::device::{
     Clock, ComputeMode, EccCounter, MemoryError, Sampling, TemperatureSensor, TemperatureThreshold,
 };
-use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
+use nvml_wrapper::enums::device::SampleValue;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::structs::device::FieldId;
 use nvml_wrapper::{Device, Nvml};
 use tokio::time::Instant;
 
 use super::events::Events;
+use super::processes::{self, Owners, Shares};
 use super::raw;
-use crate::evidence::{
-    ClockEvent, DriverState, Ecc, Gpu, GpuDriver, GpuProcess, GpuState, Pcie, RemappedRows, RetiredPages,
-};
+use crate::evidence::{ClockEvent, DriverState, Ecc, Gpu, GpuDriver, GpuState, Pcie, RemappedRows, RetiredPages};
 
 const MIB: u64 = 1024 * 1024;
 /// How many minutes of throttling are remembered (`gpu.md` §3.2: 6 of 10).
@@ -37,12 +36,14 @@ pub(super) struct Sampler {
     /// The GPUs seen so far by their place: what is lost no longer says who it is.
     places: BTreeMap<u32, (String, String)>,
     memories: BTreeMap<String, Memory>,
+    owners: Owners,
 }
 
 /// What is remembered of one GPU.
 #[derive(Default)]
 struct Memory {
     last_sample: BTreeMap<u8, u64>,
+    shares: Shares,
     energy: Option<(u64, Instant)>,
     unsupported: BTreeMap<&'static str, Instant>,
     /// The minutes in which clocks were held down, with the reasons.
@@ -51,12 +52,13 @@ struct Memory {
 }
 
 impl Sampler {
-    pub(super) fn new(library: Option<PathBuf>) -> Self {
-        Self { library, nvml: None, places: BTreeMap::new(), memories: BTreeMap::new() }
+    pub(super) fn new(library: Option<PathBuf>, proc: PathBuf) -> Self {
+        let owners = Owners::new(proc);
+        Self { library, nvml: None, places: BTreeMap::new(), memories: BTreeMap::new(), owners }
     }
 
     /// One look.
-    pub(super) fn look(&mut self, events: &Events) -> (GpuDriver, Vec<Gpu>) {
+    pub(super) fn look(&mut self, events: &Events, now: Instant) -> (GpuDriver, Vec<Gpu>) {
         let nvml = match self.nvml.take().map_or_else(|| self.init(), Ok) {
             Ok(nvml) => nvml,
             Err(error) => return (down(&error), Vec::new()),
@@ -66,14 +68,16 @@ impl Sampler {
             // It went away, or was restarted: the next look begins anew.
             Err(error) => return (down(&error), Vec::new()),
         };
-        let driver = GpuDriver {
+        let mut driver = GpuDriver {
             state: DriverState::Up,
             version: nvml.sys_driver_version().ok(),
             cuda: nvml.sys_cuda_driver_version().ok().map(|v| format!("{}.{}", v / 1000, v % 1000 / 10)),
             detail: None,
             gpus: count,
+            ..GpuDriver::default()
         };
-        let gpus = (0..count).map(|index| self.gpu(&nvml, index, events)).collect();
+        let mut gpus: Vec<Gpu> = (0..count).map(|index| self.gpu(&nvml, index, events)).collect();
+        self.owners.tell(&mut driver, &mut gpus, now);
         self.nvml = Some(nvml);
         (driver, gpus)
     }
@@ -120,7 +124,10 @@ impl<'a> Asking<'a> {
         self.utilization(&mut gpu);
         self.figures(&mut gpu);
         self.health(&mut gpu);
-        gpu.processes = self.processes();
+        self.processes(&mut gpu);
+        let nvml = self.nvml;
+        let margin = self.ask("temperature margin", |device| raw::temperature_margin(nvml, device));
+        gpu.temperature_margin_c = margin.map(i64::from);
         gpu
     }
 
@@ -267,19 +274,17 @@ impl<'a> Asking<'a> {
         gpu.recovery_action = value(7);
     }
 
-    fn processes(&mut self) -> Option<Vec<GpuProcess>> {
+    fn processes(&mut self, gpu: &mut Gpu) {
         let nvml = self.nvml;
-        self.ask("processes", |device| {
-            if !raw::lists_processes(nvml) {
-                return raw::processes(nvml, device);
-            }
-            let memory = |used: &UsedGpuMemory| match used {
-                UsedGpuMemory::Used(bytes) => Some(bytes / MIB),
-                UsedGpuMemory::Unavailable => None,
-            };
-            let list = device.running_compute_processes()?;
-            Ok(list.iter().map(|p| GpuProcess { pid: p.pid, memory_mib: memory(&p.used_gpu_memory) }).collect())
-        })
+        let parts = self.ask("parts", |device| processes::parts(nvml, device)).flatten();
+        let asked = self.ask("processes", |device| processes::list(nvml, device, parts.as_deref()));
+        gpu.processes = asked;
+        if let Some(processes) = gpu.processes.as_mut() {
+            let mut shares = std::mem::take(&mut self.memory.shares);
+            self.ask("process utilization", |device| shares.note(device, processes));
+            self.memory.shares = shares;
+        }
+        gpu.instances = parts.map(|parts| parts.into_iter().map(|(_, instance)| instance).collect());
     }
 }
 

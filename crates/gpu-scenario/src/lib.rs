@@ -1,4 +1,5 @@
-//! What the library plays: GPUs by profile, and what becomes of them over time.
+//! GPUs by profile, and what becomes of them over time. The fake library of NVML plays these files, and so does the simulated
+//! device; this package knows neither.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,8 @@ struct Written {
     /// What happens, in the order of time.
     #[serde(default)]
     step: Vec<Step>,
+    /// From where on everything happens again when the last step is over, in milliseconds; Xids come once.
+    repeat_from_ms: Option<u64>,
 }
 
 /// Something that happens.
@@ -54,6 +57,7 @@ pub struct Scenario {
     moments: Vec<(u64, Vec<Gpu>)>,
     /// When which GPU has which Xid.
     pub xids: Vec<(u64, usize, u64)>,
+    repeat_from: Option<u64>,
 }
 
 /// A GPU at one moment. What is `None` the driver does not support.
@@ -110,6 +114,17 @@ pub struct Gpu {
     pub compute_mode: u32,
     #[serde(default)]
     pub processes: Vec<Process>,
+    /// The parts that it is cut into; without it it is whole and cannot be cut.
+    pub mig: Option<Vec<Instance>>,
+    /// What the card stores of itself cannot be read.
+    #[serde(default)]
+    pub inforom_corrupt: bool,
+    /// How far below its limit the temperature is, where the board counts that way.
+    pub temperature_margin: Option<i32>,
+    /// How much of the links to other GPUs failed: CRC errors, replays, recoveries; without it there are none.
+    pub nvlink: Option<[u64; 3]>,
+    /// Nanoseconds for which heat held the clocks down.
+    pub thermal_violation_ns: Option<u64>,
     /// What a function returns in place of an answer.
     #[serde(default)]
     pub returns: BTreeMap<String, u32>,
@@ -135,6 +150,33 @@ pub struct Process {
     /// Whether it is a client of MPS, which both lists show (`gpu.md` §4.6).
     #[serde(default)]
     pub mps: bool,
+    /// Whether it draws, and computes not.
+    #[serde(default)]
+    pub graphics: bool,
+    /// How busy it keeps the GPU, percent; without it the driver has no samples of it.
+    pub utilization: Option<u32>,
+    /// The part of the GPU that it has, by its place in `mig`.
+    pub instance: Option<usize>,
+}
+
+/// A part of a GPU.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// `MIG-` and a UUID.
+    pub uuid: String,
+    /// `1g.10gb`
+    pub profile: String,
+    /// Number of the GPU instance.
+    pub gpu_instance: u32,
+    /// Number of the compute instance in it.
+    #[serde(default)]
+    pub compute_instance: u32,
+    /// Its memory.
+    pub memory_total_mib: u64,
+    /// Memory in use.
+    #[serde(default)]
+    pub memory_used_mib: u64,
 }
 
 impl Scenario {
@@ -165,18 +207,32 @@ impl Scenario {
             }
             moments.push((step.at_ms, concrete(&tables)?));
         }
-        let Written { driver, cuda, init, .. } = written;
-        Ok(Self { driver, cuda, init, moments, xids })
+        let Written { driver, cuda, init, repeat_from_ms: repeat_from, .. } = written;
+        let end = moments.last().map_or(0, |(at, _)| *at);
+        if repeat_from.is_some_and(|from| from >= end) {
+            return Err(format!("what is repeated ends at {end} ms, where the last step is"));
+        }
+        Ok(Self { driver, cuda, init, moments, xids, repeat_from })
     }
 
     /// The GPUs as they are `at` milliseconds after the start.
     pub fn at(&self, at: u64) -> &[Gpu] {
+        let (_, at) = self.unrolled(at);
         let moment = self.moments.iter().rev().find(|(from, _)| *from <= at);
         moment.map_or(&[], |(_, gpus)| gpus.as_slice())
     }
 
     /// What the GPU `index` has used up to `at` milliseconds after the start, in mJ: power is constant between steps.
     pub fn energy_mj(&self, index: usize, at: u64) -> u64 {
+        let (rounds, at) = self.unrolled(at);
+        let once = match self.repeat_from {
+            Some(from) if rounds > 0 => self.energy_once(index, self.end()) - self.energy_once(index, from),
+            _ => 0,
+        };
+        once * rounds + self.energy_once(index, at)
+    }
+
+    fn energy_once(&self, index: usize, at: u64) -> u64 {
         let ends = self.moments.iter().skip(1).map(|(from, _)| *from).chain([u64::MAX]);
         let spans = self.moments.iter().zip(ends);
         let used = spans.map(|((from, gpus), end)| {
@@ -184,6 +240,19 @@ impl Scenario {
             power * end.min(at).saturating_sub(*from) / 1000
         });
         used.sum()
+    }
+
+    /// How often what is repeated is over by then, and the moment in it.
+    fn unrolled(&self, at: u64) -> (u64, u64) {
+        let (Some(from), end) = (self.repeat_from, self.end()) else { return (0, at) };
+        if at < end {
+            return (0, at);
+        }
+        ((at - from) / (end - from), from + (at - from) % (end - from))
+    }
+
+    fn end(&self) -> u64 {
+        self.moments.last().map_or(0, |(at, _)| *at)
     }
 }
 
@@ -248,11 +317,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_repeated_goes_on_for_ever() {
+        let scenario = Scenario::read(
+            "repeat_from_ms = 1000\n[[gpu]]\npower_mw = 1000\n[[step]]\nat_ms = 1000\nset = { power_mw = 5000 }\n\
+             [[step]]\nat_ms = 2000\nset = { power_mw = 3000 }\n[[step]]\nat_ms = 3000",
+        )
+        .expect("a scenario");
+        let power = |at| scenario.at(at)[0].power_mw;
+        assert_eq!([0, 1000, 2500, 3000, 4999, 5000].map(power), [1000, 5000, 3000, 5000, 3000, 5000]);
+        assert_eq!(scenario.energy_mj(0, 2500), 1_000 + 5_000 + 1_500);
+        // Two rounds of two seconds are over, and half of the third one's first.
+        assert_eq!(scenario.energy_mj(0, 5500), 1_000 + 2 * 8_000 + 2_500);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, expected) in [
             ("[[gpu]]\nprofile = \"k80\"", "no profile `k80`"),
             ("[[gpu]]\ntemprature = 3", "unknown field `temprature`"),
             ("[[gpu]]\n[[step]]\nat_ms = 2\n[[step]]\nat_ms = 1", "after a later one"),
+            ("repeat_from_ms = 7\n[[gpu]]\n[[step]]\nat_ms = 7", "ends at 7 ms"),
         ] {
             let error = Scenario::read(text).expect_err("a mistake");
             assert!(error.contains(expected), "{error}");
