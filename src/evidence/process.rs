@@ -6,6 +6,7 @@ use super::{Limits, Proxy};
 
 /// The process that looked, which is a module where IoT Edge started it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Process {
     /// Its module id, where it is a module.
     pub module: Option<String>,
