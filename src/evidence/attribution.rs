@@ -217,7 +217,7 @@ impl Snapshot {
     fn given_by_engine(&self, container: &Container) -> Granted {
         let gpus = self.gpus.known().map_or(&[][..], Vec::as_slice);
         let options = &container.gpus;
-        let names: Vec<&str> =
+        let listed: Vec<&str> =
             options.requests.iter().flat_map(|request| &request.devices).map(String::as_str).collect();
         let counts: Vec<i64> = options.requests.iter().map(|request| request.count).collect();
         let by_engine = |count: Option<usize>, devices: Vec<String>| {
@@ -233,11 +233,11 @@ impl Snapshot {
             Some(devices) => by_engine(Some(devices.len()), devices),
             None => by_engine(None, Vec::new()),
         };
-        if names.iter().any(|name| name.ends_with("=all") || *name == "all") || counts.contains(&-1) {
+        if listed.iter().any(|name| name.ends_with("=all") || *name == "all") || counts.contains(&-1) {
             return all();
         }
-        if !names.is_empty() {
-            return named(&names);
+        if !listed.is_empty() {
+            return named(&listed);
         }
         let number: i64 = counts.iter().filter(|count| **count > 0).sum();
         if number > 0 {

@@ -90,9 +90,9 @@ fn module_row(id: &str, of: &ModuleGpus, gpus: &[Gpu]) -> [String; 7] {
         let shares: Vec<String> = shares.map(|(_, share)| format!("{:.0} %", share * 100.0)).collect();
         (!shares.is_empty()).then(|| shares.join(","))
     });
-    let uses =
+    let on =
         known(on.zip(processes).map(|(on, processes)| if on == "none" { on } else { format!("{on} by {processes}") }));
-    [id.to_owned(), asked, known(granted), known(seen), uses, known(memory.map(|mib| mib.to_string())), known(busy)]
+    [id.to_owned(), asked, known(granted), known(seen), on, known(memory.map(|mib| mib.to_string())), known(busy)]
 }
 
 /// Who computes and is no module.

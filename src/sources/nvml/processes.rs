@@ -105,26 +105,18 @@ pub(super) fn list(
 
 fn whole(nvml: &Nvml, device: &Device<'_>) -> Result<Vec<GpuProcess>, NvmlError> {
     let old = !raw::lists_processes(nvml);
-    let compute = if old {
-        raw::processes(nvml, device, raw::List::Compute)?
-    } else {
-        device.running_compute_processes().map(|list| list.iter().map(process).collect())?
-    };
+    let by_old = |list: raw::List| raw::processes(nvml, device, list);
+    let converted = |list: Vec<ProcessInfo>| list.iter().map(process).collect::<Vec<_>>();
+    let compute = if old { by_old(raw::List::Compute)? } else { device.running_compute_processes().map(converted)? };
     // Older or smaller drivers lack the other two lists, and nothing is missed where nobody is on them.
-    let others = |list: raw::List, new: fn(&Device<'_>) -> Result<Vec<ProcessInfo>, NvmlError>| {
-        let found = if old {
-            raw::processes(nvml, device, list)
-        } else {
-            new(device).map(|list| list.iter().map(process).collect())
-        };
-        found.unwrap_or_default()
-    };
+    let clients = if old { by_old(raw::List::Mps) } else { device.mps_running_compute_processes().map(converted) };
+    let drawing = if old { by_old(raw::List::Graphics) } else { device.running_graphics_processes().map(converted) };
     let mut all: BTreeMap<u32, GpuProcess> = compute.into_iter().map(|process| (process.pid, process)).collect();
     // Clients of the service are on both lists, with the same memory (`gpu.md` §4.6).
-    for client in others(raw::List::Mps, |device| device.mps_running_compute_processes()) {
+    for client in clients.unwrap_or_default() {
         all.entry(client.pid).or_insert(client).mps = true;
     }
-    for process in others(raw::List::Graphics, |device| device.running_graphics_processes()) {
+    for process in drawing.unwrap_or_default() {
         all.entry(process.pid).or_insert(process);
     }
     Ok(all.into_values().collect())

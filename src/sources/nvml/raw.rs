@@ -109,7 +109,7 @@ pub(super) fn instance(nvml: &Nvml, part: &Device<'_>) -> Result<(u32, u32), Nvm
 pub(super) fn temperature_margin(nvml: &Nvml, device: &Device<'_>) -> Result<i32, NvmlError> {
     let call = nvml.lib().nvmlDeviceGetMarginTemperature.as_ref().map_err(missing)?;
     // SAFETY: the struct is plain numbers, for which zeros are values.
-    let mut margin = unsafe { zeroed_argument(call) };
+    let mut margin = unsafe { zeroed_argument(*call) };
     margin.version = u32::try_from(size_of_val(&margin)).unwrap_or(0) | (1 << 24);
     // SAFETY: the handle is the device's, and the library writes one struct of the version that it is told.
     unsafe { nvml_try(call(device.handle(), &raw mut margin))? };
@@ -120,7 +120,7 @@ pub(super) fn temperature_margin(nvml: &Nvml, device: &Device<'_>) -> Result<i32
 ///
 /// # Safety
 /// Zeros must be a value of it.
-unsafe fn zeroed_argument<D, T>(_: &unsafe extern "C" fn(D, *mut T) -> u32) -> T {
+unsafe fn zeroed_argument<D, T>(_: unsafe extern "C" fn(D, *mut T) -> u32) -> T {
     // SAFETY: the caller keeps to it.
     unsafe { std::mem::zeroed() }
 }
