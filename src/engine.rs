@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 
-use crate::evidence::{Container, Engine, Gpu, GpuDriver, ModuleGpus, ModuleState, Observed, Snapshot, Why};
+use crate::evidence::{Container, Engine, Gpu, GpuDriver, Grants, ModuleGpus, ModuleState, Observed, Snapshot, Why};
 use crate::finding::{Finding, Level, Safety, Severity};
 use crate::kube_model::Calls;
 use crate::manifest::{Form, GPU, Manifest, Module, Options};
@@ -139,6 +139,8 @@ pub struct Context<'a> {
     pub(crate) calls: Calls<'a>,
     /// Whether somebody counts on a GPU: a module that asks for one, or the settings that name some.
     pub expects_gpus: bool,
+    /// What the kubelet gave to whom, where it was asked.
+    pub grants: Option<&'a Grants>,
     /// When the snapshot was taken.
     pub now: Timestamp,
 }
@@ -194,6 +196,7 @@ pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule
         agent: settings.agent,
         site: &settings.site,
         calls: snapshot.manifest.known().map(Calls::of).unwrap_or_default(),
+        grants: snapshot.grants.known(),
         expects_gpus: settings.site.gpus.is_some_and(|gpus| gpus > 0) || asks_for_gpus(snapshot),
         now: snapshot.taken_at,
     };

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("iotedge", &[]),
     ("finding", &["text"]),
     ("manifest", &["finding", "text"]),
-    ("evidence", &["manifest", "finding", "text"]),
+    ("evidence", &["kube_model", "manifest", "finding", "text"]),
     ("report", &["evidence", "finding", "target", "text"]),
     ("settings", &["kube_model", "target", "finding", "text"]),
     ("kube_model", &["manifest", "finding", "target", "text"]),

@@ -91,6 +91,9 @@ fn snapshot(name: &str, text: &str) -> Snapshot {
             if let Some(engine) = json.get("engine") {
                 snapshot.engine = Observed::Known(serde_json::from_value(engine.clone()).unwrap());
             }
+            if let Some(grants) = json.get("grants") {
+                snapshot.grants = Observed::Known(serde_json::from_value(grants.clone()).unwrap());
+            }
             if let Some(manifest) = json.get("manifest") {
                 let source = Source::new(name, format!("{manifest:#}"));
                 snapshot.manifest = Observed::Known(Manifest::read(&source).unwrap());

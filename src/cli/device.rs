@@ -12,11 +12,14 @@ use crate::agent::{self, Clock};
 use crate::evidence::{Observed, Snapshot, SourceLine, Why};
 use crate::iotedge::{Identity, Proof};
 use crate::output::{Judged, status};
-use crate::sources::{Docker, OwnProcess, Source, WorkloadList};
+use crate::sources::{Docker, OwnProcess, PodResources, Source, WorkloadList};
 use crate::verbs::check::CheckArgs;
 
 /// Where Docker's socket is, where nobody says otherwise.
 const DOCKER: &str = "unix:///var/run/docker.sock";
+
+/// Where the kubelet's own list is, on the host and, mounted, in a module.
+const POD_RESOURCES: &str = "/var/lib/kubelet/pod-resources";
 
 /// A source of evidence on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,6 +32,8 @@ pub(super) enum SourceName {
     Workload,
     /// This process: its limits, mounts and proxies
     Process,
+    /// The kubelet, at its folder pod-resources: who was given which GPU
+    PodResources,
 }
 
 /// What `snapshot` can be told.
@@ -147,6 +152,12 @@ pub(super) fn sources(names: &[SourceName], clock: Clock) -> (Vec<Arc<dyn Source
     }
     if all || names.contains(&SourceName::Process) {
         sources.push(Arc::new(OwnProcess::new("/", variables())));
+    }
+    let kubelet = PodResources::new(POD_RESOURCES);
+    if names.contains(&SourceName::PodResources) || (all && kubelet.socket().exists()) {
+        sources.push(Arc::new(kubelet));
+    } else if all {
+        leave_out("pod-resources", format!("there is no socket at {}", kubelet.socket().display()));
     }
     (sources, left_out)
 }

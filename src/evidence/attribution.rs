@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::docker::NVIDIA;
 use super::{Container, Gpu, GpuProcess, GpuState, Observed, Owner, Pids, Snapshot, Why};
+use crate::kube_model::object_name;
 use crate::manifest::{DeviceNames, GPU, GpuCount, Manifest, Module};
 
 /// What the kubelet says of the devices that it gave away (`gpu.md` §4.3).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Grants {
-    /// What the pod of each module holds, by module id; a pod without a device has an empty list.
+    /// What the pod of each module holds, by its name on Kubernetes; a pod without a device has an empty list.
     pub modules: BTreeMap<String, Vec<Grant>>,
     /// What can be given away at all; none where the kubelet does not say.
     pub allocatable: Option<Vec<Grant>>,
@@ -139,7 +140,9 @@ impl Snapshot {
         let (engine, grants) = (self.engine.known(), self.grants.known());
         let mut ids: BTreeSet<&str> = declared.keys().copied().collect();
         ids.extend(engine.into_iter().flat_map(|engine| engine.containers.keys()).map(String::as_str));
-        ids.extend(grants.into_iter().flat_map(|grants| grants.modules.keys()).map(String::as_str));
+        let names: BTreeSet<String> = ids.iter().map(|id| object_name(id)).collect();
+        let pods = grants.into_iter().flat_map(|grants| grants.modules.keys());
+        ids.extend(pods.filter(|name| !names.contains(*name)).map(String::as_str));
         let users = self.gpu_users();
         let of = |id: &str| {
             let module = declared.get(id).copied();
@@ -189,7 +192,7 @@ impl Snapshot {
 
     fn granted(&self, id: &str, container: Option<&Container>) -> Observed<Granted> {
         if let Some(grants) = self.grants.known() {
-            return match grants.modules.get(id) {
+            return match grants.modules.get(&object_name(id)) {
                 None => Observed::Unknown(Why::not_given("a pod of the module: the kubelet lists none")),
                 Some(grants) => Observed::Known(self.given_by_kubelet(grants)),
             };

@@ -82,9 +82,14 @@ pub struct Owner {
 }
 
 /// The settings that can be given one by one, with what is known about their default.
-const KEYS: [(&str, &str); 14] = [
+const KEYS: [(&str, &str); 18] = [
     ("DeviceId", "made up"),
     ("EdgeDeviceHostName", "made up"),
+    ("EdgeK8sObjectOwnerApiVersion", "chart default"),
+    ("EdgeK8sObjectOwnerKind", "chart default"),
+    ("EdgeK8sObjectOwnerName", "chart default"),
+    // Kubernetes gives each object another one, and takes away what belongs to an object that it does not know.
+    ("EdgeK8sObjectOwnerUid", "made up"),
     ("EnableK8SExtensions", "chart default"),
     ("IotHubHostName", "made up"),
     ("K8sNamespace", "documented for the device"),
@@ -178,6 +183,10 @@ impl AgentSettings {
         match key {
             "DeviceId" => value.clone_into(&mut self.device),
             "EdgeDeviceHostName" => value.clone_into(&mut self.host_name),
+            "EdgeK8sObjectOwnerApiVersion" => value.clone_into(&mut self.owner.api_version),
+            "EdgeK8sObjectOwnerKind" => value.clone_into(&mut self.owner.kind),
+            "EdgeK8sObjectOwnerName" => value.clone_into(&mut self.owner.name),
+            "EdgeK8sObjectOwnerUid" => value.clone_into(&mut self.owner.uid),
             "EnableK8SExtensions" => self.extensions = flag()?,
             "IotHubHostName" => value.clone_into(&mut self.hub),
             "K8sNamespace" => value.clone_into(&mut self.namespace),
@@ -211,6 +220,10 @@ impl AgentSettings {
         let value = |key: &str| match key {
             "DeviceId" => self.device.clone(),
             "EdgeDeviceHostName" => self.host_name.clone(),
+            "EdgeK8sObjectOwnerApiVersion" => self.owner.api_version.clone(),
+            "EdgeK8sObjectOwnerKind" => self.owner.kind.clone(),
+            "EdgeK8sObjectOwnerName" => self.owner.name.clone(),
+            "EdgeK8sObjectOwnerUid" => self.owner.uid.clone(),
             "EnableK8SExtensions" => flag(self.extensions),
             "IotHubHostName" => self.hub.clone(),
             "K8sNamespace" => self.namespace.clone(),
@@ -254,6 +267,8 @@ mod tests {
         assert_eq!((settings.claim_size, settings.port_mapping), (7, ServiceKind::NodePort));
         let told = settings.described(&["deviceid=x".to_owned()]);
         assert!(told.contains(&("DeviceId", "x".to_owned(), "given")), "{told:?}");
+        let owner = &settings.owner;
+        assert_eq!([&owner.api_version, &owner.kind, &owner.name, &owner.uid], ["x"; 4]);
         settings.set("StorageClassName=-").unwrap();
         assert_eq!(settings.storage_class, None);
         for bad in ["x", "x=1", "RunAsNonRoot=perhaps", "PortMappingServiceType=ExternalName"] {

@@ -165,8 +165,8 @@ fn state(pod: &Pod, container: Option<&ContainerState>) -> Option<(RuntimeStatus
         _ => return None,
     };
     let none = || {
-        let text = format!("Module Failed with container status Unknown More Info: {message} K8s reason: {reason}");
-        (RuntimeStatus::Failed, text)
+        let start = "Module Failed with container status Unknown More Info";
+        (RuntimeStatus::Failed, format!("{start}: K8s reason: {reason} with message: {message}"))
     };
     let Some(container) = container else { return Some(none()) };
     Some(if let Some(waiting) = &container.waiting {

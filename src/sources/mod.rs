@@ -3,6 +3,7 @@
 
 mod docker;
 pub mod nvml;
+mod pod_resources;
 mod process;
 mod proxy;
 mod workload;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 
 pub use docker::Docker;
+pub use pod_resources::PodResources;
 pub use process::OwnProcess;
 pub use workload::WorkloadList;
 
