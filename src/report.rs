@@ -54,7 +54,7 @@ pub enum Outcome {
     /// What the rule needs is not known.
     NotEvaluated(Why),
     /// It is not well, and somebody said that they know.
-    Suppressed(Suppressed),
+    Suppressed(Box<Suppressed>),
     /// The rule panicked: a fault of ours, reported as such.
     Broken(String),
 }

@@ -106,10 +106,9 @@ pub(crate) fn service_variable(id: &str) -> String {
 }
 
 fn kept(text: &str, also: impl Fn(char) -> bool) -> String {
-    text.chars()
-        .map(|c| c.to_ascii_lowercase())
-        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || also(*c))
-        .collect()
+    let mut kept = String::with_capacity(text.len());
+    kept.extend(text.chars().filter(|c| c.is_ascii_alphanumeric() || also(*c)).map(|c| c.to_ascii_lowercase()));
+    kept
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use super::{EnvVar, Module};
 use crate::finding::Fix;
 use crate::text::{At, Kind, Span};
 
+/// What stands between the scheme of a URL and its host.
+const MARK: &[u8] = b"://";
+
 /// One string that a module is started with: the value of an environment variable, an element of `Cmd` or
 /// `Entrypoint`, or a string of its desired properties.
 #[derive(Debug, Clone, Copy)]
@@ -178,8 +181,7 @@ fn runs(text: &str) -> impl Iterator<Item = Range<usize>> {
 
 /// `run` as the host of the URL around it.
 fn in_url<'m>(text: &'m str, run: &Range<usize>) -> Option<Address<'m>> {
-    let mark = text[..run.start].rfind("://")?;
-    let start = mark + 3;
+    let start = text.as_bytes()[..run.start].windows(MARK.len()).rposition(|bytes| bytes == MARK)? + MARK.len();
     let end = text[start..]
         .find(|c: char| "/?#,;|\"'".contains(c) || c.is_whitespace())
         .map_or(text.len(), |length| start + length);
@@ -187,7 +189,8 @@ fn in_url<'m>(text: &'m str, run: &Range<usize>) -> Option<Address<'m>> {
     if run.start != host {
         return None;
     }
-    let scheme = text[..mark].rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '+').next().unwrap_or_default();
+    let scheme =
+        text[..start - MARK.len()].rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '+').next().unwrap_or_default();
     let port = match text[run.end..end].strip_prefix(':') {
         Some(digits) => digits.parse().ok().filter(|port| *port > 0).map(|port| (port, Some(run.end + 1..end))),
         None if run.end == end => default_port(scheme).map(|port| (port, None)),
@@ -199,7 +202,7 @@ fn in_url<'m>(text: &'m str, run: &Range<usize>) -> Option<Address<'m>> {
 /// `run` as the host of `host:port`, or of `tcp:host,port` as SQL clients write it.
 fn with_written_port<'m>(text: &'m str, run: &Range<usize>) -> Option<Address<'m>> {
     let (before, after) = (&text[..run.start], &text[run.end..]);
-    let sql = before.to_ascii_lowercase().ends_with("tcp:");
+    let sql = before.get(before.len().saturating_sub(4)..).is_some_and(|end| end.eq_ignore_ascii_case("tcp:"));
     let starts = before.is_empty() || before.ends_with(|c: char| " \t\n\r,;=([|@\"'".contains(c)) || sql;
     let digits = after.strip_prefix(if sql && after.starts_with(',') { ',' } else { ':' })?;
     let length = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());

@@ -121,11 +121,17 @@ const HOST_CONFIG: [&str; 73] = [
 /// Docker's spelling of `key`, and where it belongs; `None` for a key that Docker does not know. The key of the Kubernetes
 /// extensions is known by its exact spelling only, as the agent knows it.
 pub(crate) fn home(key: &str) -> Option<(&'static str, Home)> {
-    let find = |keys: &[&'static str]| {
-        let same = |known: &&str| known.eq_ignore_ascii_case(key) && (*known != "k8s-experimental" || *known == key);
-        keys.iter().copied().find(same)
+    // Nearly all keys are spelled as Docker spells them.
+    let as_spelled = |keys: &[&'static str]| keys.binary_search(&key).ok().map(|place| keys[place]);
+    let in_any_case = |keys: &[&'static str]| {
+        keys.iter().copied().find(|known| known.eq_ignore_ascii_case(key) && *known != "k8s-experimental")
     };
-    find(&TOP).map(|key| (key, Home::Top)).or_else(|| find(&HOST_CONFIG).map(|key| (key, Home::HostConfig)))
+    let top = |known| (known, Home::Top);
+    let host_config = |known| (known, Home::HostConfig);
+    (as_spelled(&TOP).map(top))
+        .or_else(|| as_spelled(&HOST_CONFIG).map(host_config))
+        .or_else(|| in_any_case(&TOP).map(top))
+        .or_else(|| in_any_case(&HOST_CONFIG).map(host_config))
 }
 
 /// The key of `belongs` that looks most like `key`, if one does.

@@ -32,8 +32,9 @@ impl<'m> EnvVar<'m> {
     /// An element of the createOptions' `Env`: `"NAME=value"`, split at the first `=` (`k8s-translation.md` §1.2).
     /// Elements without `=` set nothing.
     pub(super) fn of_options(element: At<'m>) -> Option<Self> {
-        let (name, value) = element.as_str()?.split_once('=')?;
-        Some(Self { name, value, at: element, value_start: Some(name.len() + 1) })
+        let text = element.as_str()?;
+        let end = text.bytes().position(|byte| byte == b'=')?;
+        Some(Self { name: &text[..end], value: &text[end + 1..], at: element, value_start: Some(end + 1) })
     }
 
     /// The bytes of the name.
@@ -96,8 +97,8 @@ impl<'m> EnvVar<'m> {
 
     /// Whether it names a web proxy: `https_proxy` or `http_proxy`, in lower or upper case, with a value.
     pub fn is_proxy(&self) -> bool {
-        let name = self.name.to_ascii_lowercase();
-        (name == "https_proxy" || name == "http_proxy") && !self.value.trim().is_empty()
+        let is_named = ["https_proxy", "http_proxy"].iter().any(|name| self.name.eq_ignore_ascii_case(name));
+        is_named && !self.value.trim().is_empty()
     }
 
     fn value_at(&self) -> Option<At<'m>> {

@@ -349,8 +349,12 @@ impl<'m> Module<'m> {
     pub fn env(self) -> Vec<EnvVar<'m>> {
         let module = (self.manifest.form != Form::CreateOptions).then(|| self.entry().get("env")).flatten();
         let options = self.option(&["Env"]);
-        let of_module = module.into_iter().flat_map(At::members).map(EnvVar::of_module);
-        of_module.chain(options.into_iter().flat_map(At::items).filter_map(EnvVar::of_options)).collect()
+        let mut env = Vec::with_capacity(
+            module.map_or(0, |map| map.members().len()) + options.map_or(0, |list| list.items().len()),
+        );
+        env.extend(module.into_iter().flat_map(At::members).map(EnvVar::of_module));
+        env.extend(options.into_iter().flat_map(At::items).filter_map(EnvVar::of_options));
+        env
     }
 }
 

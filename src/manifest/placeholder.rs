@@ -4,7 +4,7 @@
 
 /// Whether there is a placeholder anywhere in `text`.
 pub(crate) fn has_placeholder(text: &str) -> bool {
-    text.bytes().enumerate().filter(|(_, byte)| b"$<{#_".contains(byte)).any(|(i, byte)| {
+    text.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'$' | b'<' | b'{' | b'#' | b'_')).any(|(i, byte)| {
         // `a__b__c` is one name, with `__` for the colons of a .NET setting.
         let in_word = byte == b'_' && text[..i].ends_with(|c: char| c.is_alphanumeric() || c == '_');
         !in_word && starts_with_placeholder(&text[i..])

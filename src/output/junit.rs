@@ -46,10 +46,10 @@ fn case(file: &str, evaluation: &Evaluation, judged: Option<&Judged>) -> Option<
             }
         }
         Outcome::NotEvaluated(why) => skipped(format!("not evaluated for want of {}", why.what)),
-        Outcome::Suppressed(Suppressed { reason, until: Some(until), .. }) => {
-            skipped(format!("suppressed until {until}: {reason}"))
-        }
-        Outcome::Suppressed(Suppressed { reason, .. }) => skipped(format!("suppressed: {reason}")),
+        Outcome::Suppressed(suppressed) => match suppressed.as_ref() {
+            Suppressed { reason, until: Some(until), .. } => skipped(format!("suppressed until {until}: {reason}")),
+            Suppressed { reason, .. } => skipped(format!("suppressed: {reason}")),
+        },
         Outcome::Broken(message) => failure(NonSuccessKind::Error, "broken rule", message, ""),
     };
     let mut case = TestCase::new(format!("{}: {}", evaluation.rule, evaluation.subject), status);

@@ -76,7 +76,8 @@ fn waiting(waiting: &Waiting<'_>) -> String {
 
 fn suppressed(judged: &Judged) -> impl Iterator<Item = String> {
     judged.report.evaluations.iter().filter_map(|evaluation| {
-        let Outcome::Suppressed(Suppressed { reason, until, hidden }) = &evaluation.outcome else { return None };
+        let Outcome::Suppressed(suppressed) = &evaluation.outcome else { return None };
+        let Suppressed { reason, until, hidden } = suppressed.as_ref();
         let module = words::named_module(evaluation).map(|id| format!(" in module {}", code(id))).unwrap_or_default();
         let until = until.as_ref().map(|until| format!(" (until {})", text(until))).unwrap_or_default();
         let (rule, findings) = (link(evaluation.rule), words::plural(hidden.len(), "finding"));

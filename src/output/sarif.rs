@@ -188,7 +188,7 @@ fn notification(kind: &str, level: ResultLevel, message: String) -> Notification
 fn accepted(judged: &Judged) -> impl Iterator<Item = (&Evaluation, &Finding, Option<&Suppressed>)> {
     judged.report.evaluations.iter().flat_map(|evaluation| {
         let suppressed = match &evaluation.outcome {
-            Outcome::Suppressed(suppressed) => Some(suppressed),
+            Outcome::Suppressed(suppressed) => Some(suppressed.as_ref()),
             _ => None,
         };
         suppressed.into_iter().flat_map(move |by| by.hidden.iter().map(move |finding| (evaluation, finding, Some(by))))

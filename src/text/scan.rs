@@ -1,5 +1,5 @@
-//! One pass over raw text before it is parsed: how deep it nests, which brackets stay open, and where a surrogate
-//! escape stands alone. Tolerates anything; judging is the parser's.
+//! One pass over raw text that does not parse: how deep it nests and which brackets stay open. Tolerates anything; judging
+//! is the parser's.
 
 use std::ops::Range;
 
@@ -11,8 +11,6 @@ pub(super) struct Scan {
     pub(super) deepest_at: usize,
     /// Offsets of the `{` and `[` that are never closed, outermost first.
     pub(super) open: Vec<usize>,
-    /// Offsets of `\uD8xx` escapes: a pair may be whole or cut, the tree decodes them itself.
-    pub(super) surrogates: Vec<usize>,
     /// Where a string was still open at the end.
     pub(super) open_string: Option<usize>,
 }
@@ -25,7 +23,7 @@ pub(super) fn scan(text: &str) -> Scan {
     while at < bytes.len() {
         match bytes[at] {
             b'"' => {
-                let Some(end) = string_end(bytes, at, &mut scan.surrogates) else {
+                let Some(end) = string_end(bytes, at) else {
                     scan.open_string = Some(at);
                     return scan;
                 };
@@ -70,7 +68,7 @@ pub(super) fn values(text: &str) -> Vec<Range<usize>> {
     while at < bytes.len() {
         let start = at;
         if bytes[at] == b'"' {
-            let end = string_end(bytes, at, &mut Vec::new());
+            let end = string_end(bytes, at);
             at = end.unwrap_or(bytes.len()).min(bytes.len());
             let is_key = text.get(at..).is_some_and(|rest| rest.trim_start().starts_with(':'));
             let content = start + 1..if end.is_some() { at - 1 } else { at };
@@ -97,22 +95,12 @@ pub(super) fn values(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The offset after the closing quote of the string that starts at `start`.
-fn string_end(bytes: &[u8], start: usize, surrogates: &mut Vec<usize>) -> Option<usize> {
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     while at < bytes.len() {
         match bytes[at] {
             b'"' => return Some(at + 1),
-            b'\\' => {
-                let is_surrogate = matches!(
-                    bytes.get(at + 1..at + 4),
-                    Some([b'u', b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F'])
-                );
-                if is_surrogate && bytes.get(at + 4..at + 6).is_some_and(|rest| rest.iter().all(u8::is_ascii_hexdigit))
-                {
-                    surrogates.push(at);
-                }
-                at += 2;
-            }
+            b'\\' => at += 2,
             _ => at += 1,
         }
     }
@@ -142,10 +130,5 @@ mod tests {
         let text = r#"{"Env": ["A=1", word, 42, $X], "k": "open"#;
         let found: Vec<&str> = values(text).into_iter().map(|range| &text[range]).collect();
         assert_eq!(found, ["A=1", "word", "42", "open"]);
-    }
-
-    #[test]
-    fn surrogate_escapes_are_found() {
-        assert_eq!(scan(r#""x\ud83d\\ud83d""#).surrogates, [2]);
     }
 }

@@ -5,58 +5,62 @@
 
 use std::ops::Range;
 
+use super::tree::narrow;
+
 /// Which outer bytes each inner byte came from.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Origin {
     /// In order of `inner`, without gaps.
     segments: Vec<Segment>,
-    inner_len: usize,
+    inner_len: u32,
 }
 
+/// Kept small: createOptions in a string have a segment or two for each of their quotes.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
-    inner: usize,
-    outer: usize,
-    outer_len: usize,
+    inner: u32,
+    outer: u32,
+    outer_len: u32,
     /// Byte for byte, or as a whole (an escape sequence).
     linear: bool,
 }
 
 impl Origin {
     fn push(&mut self, inner_len: usize, outer: Range<usize>, linear: bool) {
-        let inner = self.inner_len;
-        self.inner_len += inner_len;
+        let (inner, outer, outer_len) = (self.inner_len, narrow(outer.start), narrow(outer.len()));
+        self.inner_len += narrow(inner_len);
         if let Some(last) = self.segments.last_mut()
             && linear
             && last.linear
-            && last.outer + last.outer_len == outer.start
+            && last.outer + last.outer_len == outer
         {
-            last.outer_len += outer.len();
+            last.outer_len += outer_len;
             return;
         }
-        self.segments.push(Segment { inner, outer: outer.start, outer_len: outer.len(), linear });
+        self.segments.push(Segment { inner, outer, outer_len, linear });
     }
 
     /// The outer ranges of `inner`, in order; neighbours are merged. An empty range gives the place where it stands.
     pub(super) fn outer(&self, inner: Range<usize>) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
-        let first = self.segments.partition_point(|s| s.inner <= inner.start).saturating_sub(1);
+        let first = self.segments.partition_point(|s| s.inner as usize <= inner.start).saturating_sub(1);
         for (i, segment) in self.segments.iter().enumerate().skip(first) {
-            let segment_end = self.segments.get(i + 1).map_or(self.inner_len, |next| next.inner);
-            let (from, to) = (inner.start.max(segment.inner), inner.end.min(segment_end));
-            if segment.inner >= inner.end && !(inner.is_empty() && from == to) {
+            let (start, outer) = (segment.inner as usize, segment.outer());
+            let end = self.segments.get(i + 1).map_or(self.inner_len, |next| next.inner) as usize;
+            let (from, to) = (inner.start.max(start), inner.end.min(end));
+            if start >= inner.end && !(inner.is_empty() && from == to) {
                 break;
             }
             if from > to || (from == to && !inner.is_empty()) {
                 continue;
             }
             let outer = if segment.linear {
-                segment.outer + (from - segment.inner)..segment.outer + (to - segment.inner)
+                outer.start + (from - start)..outer.start + (to - start)
             } else if inner.is_empty() {
-                let at = if from == segment.inner { segment.outer } else { segment.outer + segment.outer_len };
+                let at = if from == start { outer.start } else { outer.end };
                 at..at
             } else {
-                segment.outer..segment.outer + segment.outer_len
+                outer
             };
             match ranges.last_mut() {
                 Some(last) if last.end == outer.start => last.end = outer.end,
@@ -69,6 +73,12 @@ impl Origin {
             }
         }
         ranges
+    }
+}
+
+impl Segment {
+    fn outer(&self) -> Range<usize> {
+        self.outer as usize..(self.outer + self.outer_len) as usize
     }
 }
 

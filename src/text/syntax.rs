@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
 
@@ -14,15 +14,14 @@ use super::scan::{Scan, scan, values};
 pub struct Source {
     name: Arc<str>,
     text: Arc<str>,
-    lines: Arc<Lines>,
+    /// Found when somebody asks for a line.
+    lines: Arc<OnceLock<Lines>>,
 }
 
 impl Source {
     /// A text as it was read; `name` is shown to people (a file name, `<stdin>`).
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        let text = text.into();
-        let lines = Arc::new(Lines::of(&text));
-        Self { name: name.into(), text, lines }
+        Self { name: name.into(), text: text.into(), lines: Arc::default() }
     }
 
     /// The name shown to people.
@@ -50,7 +49,7 @@ impl Source {
 
     /// Line and column of byte `offset`.
     pub fn position(&self, offset: usize) -> Position {
-        self.lines.position(&self.text, offset)
+        self.lines.get_or_init(|| Lines::of(&self.text)).position(&self.text, offset)
     }
 }
 
@@ -110,17 +109,6 @@ pub(super) fn too_long(bytes: usize, limit: usize) -> SyntaxError {
     }
 }
 
-/// The error of nesting deeper than `limit`.
-pub(super) fn too_deep(text: &str, scan: &Scan, limit: usize, places: &Places<'_>) -> SyntaxError {
-    SyntaxError {
-        message: format!("brackets nest {} deep, more than {limit} are not read", scan.depth),
-        at: (places.map)(scan.deepest_at..scan.deepest_at + 1),
-        notes: Vec::new(),
-        help: Some("a deployment nests about 12 deep: this is not one".to_owned()),
-        values: values(text).into_iter().flat_map(places.map).collect(),
-    }
-}
-
 /// The error of a text without a value.
 pub(super) fn empty(text: &str, places: &Places<'_>) -> SyntaxError {
     SyntaxError {
@@ -132,8 +120,11 @@ pub(super) fn empty(text: &str, places: &Places<'_>) -> SyntaxError {
     }
 }
 
-/// Says what `error` means for a person, from the text, its brackets and the parser's verdict.
-pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Places<'_>) -> SyntaxError {
+/// Says what is wrong with a text for a person, from the text, its brackets and the parser's verdict, which is none where the
+/// text only nests deeper than `limit`.
+pub(super) fn explain(text: &str, error: Option<&ParseError>, limit: usize, places: &Places<'_>) -> SyntaxError {
+    let scan = &scan(text);
+    let Some(error) = error.filter(|_| scan.depth <= limit) else { return too_deep(text, scan, limit, places) };
     let fragment = is_fragment(text);
     let missing = missing_brackets(text, scan, places);
     let range = error.range();
@@ -180,6 +171,17 @@ pub(super) fn explain(text: &str, scan: &Scan, error: &ParseError, places: &Plac
     let values = values(text).into_iter().filter(|range| range.start < mark.start || range.end > mark.end);
     let values = values.flat_map(places.map).collect();
     SyntaxError { message, at: (places.map)(at), notes, help, values }
+}
+
+/// The error of nesting deeper than `limit`.
+fn too_deep(text: &str, scan: &Scan, limit: usize, places: &Places<'_>) -> SyntaxError {
+    SyntaxError {
+        message: format!("brackets nest {} deep, more than {limit} are not read", scan.depth),
+        at: (places.map)(scan.deepest_at..scan.deepest_at + 1),
+        notes: Vec::new(),
+        help: Some("a deployment nests about 12 deep: this is not one".to_owned()),
+        values: values(text).into_iter().flat_map(places.map).collect(),
+    }
 }
 
 /// The marker of a merge conflict in whose line `offset` is.

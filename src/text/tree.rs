@@ -1,5 +1,6 @@
 //! A parsed document: an arena of nodes, each with its bytes and its parent, over one or more layers of text.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +11,6 @@ use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, pars
 
 use super::lines::Position;
 use super::path::{Path, Step};
-use super::scan::{Scan, scan};
 use super::string::{Decoder, Origin};
 use super::syntax::{self, Places, Source, SyntaxError};
 use super::{MAX_BYTES, MAX_DEPTH};
@@ -69,6 +69,8 @@ struct Node {
     kind: Kind,
     /// For a string with escapes, which says something else than its bytes: its place in [`Document::decoded`].
     escaped: Option<NonZeroU32>,
+    /// Which keys an object may have.
+    keys: Keys,
     parent: Option<NodeId>,
     /// The key under which the parent object holds this node.
     key: Option<Key>,
@@ -84,6 +86,29 @@ struct Key {
     quoted: bool,
     /// As in [`Node`].
     escaped: Option<NonZeroU32>,
+}
+
+/// Keys by their length and their ends, a bit for each: most lookups are for keys that are not there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Keys(u32);
+
+impl Keys {
+    const ANY: Keys = Keys(u32::MAX);
+
+    /// The same for all spellings of `key`.
+    fn of(key: &str) -> Self {
+        let letter = |byte: Option<&u8>| usize::from(byte.map_or(0, u8::to_ascii_lowercase));
+        let bytes = key.as_bytes();
+        Self(1 << ((bytes.len() + 3 * letter(bytes.first()) + 5 * letter(bytes.last())) % 32))
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn may_have(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 impl Key {
@@ -240,16 +265,16 @@ impl Document {
         if text.len() > MAX_BYTES {
             return Err(Box::new(syntax::too_long(text.len(), MAX_BYTES)));
         }
-        let scan = scan(&text);
-        if scan.depth > MAX_DEPTH {
-            return Err(Box::new(syntax::too_deep(&text, &scan, MAX_DEPTH, &places)));
-        }
-        let readable = readable(&text, &scan);
-        let parsed = parse_to_ast(&readable, &collect_options(), &parse_options(layer > 0))
-            .map_err(|error| Box::new(syntax::explain(&text, &scan, &error, &places)))?;
-        let value = parsed.value.ok_or_else(|| Box::new(syntax::empty(&text, &places)))?;
+        let readable = readable(&text);
+        let parsed = parse_to_ast(&readable, &collect_options(), &parse_options(layer > 0));
+        let value = match parsed.map(|parsed| parsed.value) {
+            Ok(Some(value)) if !is_deeper(&value, MAX_DEPTH) => value,
+            Ok(None) => return Err(Box::new(syntax::empty(&text, &places))),
+            unread => return Err(Box::new(syntax::explain(&text, unread.err().as_ref(), MAX_DEPTH, &places))),
+        };
         let root = NodeId(narrow(self.nodes.len()));
-        let mut grower = Grower { nodes: &mut self.nodes, decoded: &mut self.decoded, layer, text: &text };
+        let has_escapes = matches!(readable, Cow::Owned(_));
+        let mut grower = Grower { nodes: &mut self.nodes, decoded: &mut self.decoded, layer, text: &text, has_escapes };
         grower.seat(parent, None);
         grower.fill(root, &value);
         self.layers[layer as usize].root = root;
@@ -260,21 +285,35 @@ impl Document {
     }
 }
 
-/// `text` with the byte order mark blanked out and surrogate escapes replaced by `\uFFFD` of the same length: the
-/// parser refuses both, and offsets must stay.
-fn readable<'t>(text: &'t str, scan: &Scan) -> std::borrow::Cow<'t, str> {
-    let bom = text.starts_with('\u{feff}');
-    if !bom && scan.surrogates.is_empty() {
+/// `text` without byte order mark and escapes, which are overwritten so that offsets stay. The parser refuses the mark and
+/// half a surrogate pair, which a piece of createOptions may end in, and decodes escapes in vain: the tree decodes them when
+/// somebody asks. Escapes that are none stay, and the parser says so. Where no string is, `?` is as wrong as a backslash.
+fn readable(text: &str) -> Cow<'_, str> {
+    const BOM: &str = "\u{feff}";
+    let is_marked = text.starts_with(BOM);
+    if !is_marked && !text.contains('\\') {
         return text.into();
     }
-    let mut readable = text.to_owned();
-    if bom {
-        readable.replace_range(0..3, "   ");
+    let mut bytes = text.as_bytes().to_vec();
+    if is_marked {
+        bytes[..BOM.len()].fill(b' ');
     }
-    for at in &scan.surrogates {
-        readable.replace_range(at + 2..at + 6, "FFFD");
+    let mut at = 0;
+    while let Some(found) = text[at..].find('\\') {
+        at += found;
+        let length = match bytes.get(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') if bytes.get(at + 2..at + 6).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit)) => 6,
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        bytes[at..at + length].fill(b'?');
+        at += length;
     }
-    readable.into()
+    // ASCII was overwritten with ASCII, and the mark as a whole: the text stays UTF-8.
+    String::from_utf8(bytes).unwrap_or_default().into()
 }
 
 /// Comments and trailing commas are read everywhere. Keys without quotes are read where JSON stands in a string: the agent
@@ -298,19 +337,32 @@ fn collect_options() -> CollectOptions {
     CollectOptions { comments: CommentCollectionStrategy::Off, tokens: false }
 }
 
+/// Whether brackets nest more than `levels` deep in `value`.
+fn is_deeper(value: &Value<'_>, levels: usize) -> bool {
+    let Some(left) = levels.checked_sub(1) else { return matches!(value, Value::Array(_) | Value::Object(_)) };
+    match value {
+        Value::Array(array) => array.elements.iter().any(|element| is_deeper(element, left)),
+        Value::Object(object) => object.properties.iter().any(|property| is_deeper(&property.value, left)),
+        _ => false,
+    }
+}
+
 /// Copies a syntax tree into the arena.
 struct Grower<'d> {
     nodes: &'d mut Vec<Node>,
     decoded: &'d mut Vec<OnceLock<Box<str>>>,
     layer: u32,
     text: &'d str,
+    /// Whether there may be any: most texts that stand in strings have none.
+    has_escapes: bool,
 }
 
 impl Grower<'_> {
     /// Makes the place of a node, so that its siblings can stand beside it.
     fn seat(&mut self, parent: Option<NodeId>, key: Option<Key>) {
         let span = Span { layer: self.layer, start: 0, end: 0 };
-        self.nodes.push(Node { span, kind: Kind::Null, escaped: None, parent, key, children: 0..0 });
+        let keys = Keys::default();
+        self.nodes.push(Node { span, kind: Kind::Null, escaped: None, keys, parent, key, children: 0..0 });
     }
 
     fn fill(&mut self, id: NodeId, value: &Value<'_>) {
@@ -335,10 +387,13 @@ impl Grower<'_> {
             }
             Value::Object(object) => {
                 node.children = first..first + narrow(object.properties.len());
+                let mut keys = Keys::default();
                 for property in &object.properties {
                     let key = self.key(&property.name);
+                    keys = keys.and(key.escaped.map_or_else(|| Keys::of(&self.text[key.content()]), |_| Keys::ANY));
                     self.seat(Some(id), Some(key));
                 }
+                self.nodes[id.0 as usize].keys = keys;
                 (first..)
                     .zip(&object.properties)
                     .for_each(|(child, property)| self.fill(NodeId(child), &property.value));
@@ -357,7 +412,8 @@ impl Grower<'_> {
 
     /// A place for what a literal says, if it has escapes.
     fn escaped(&mut self, literal: Range<usize>) -> Option<NonZeroU32> {
-        self.text[literal].contains('\\').then(|| self.decoded.push(OnceLock::new()))?;
+        let is_escaped = self.has_escapes && self.text.as_bytes()[literal].contains(&b'\\');
+        is_escaped.then(|| self.decoded.push(OnceLock::new()))?;
         NonZeroU32::new(narrow(self.decoded.len()))
     }
 }
@@ -378,7 +434,7 @@ fn content(literal: &str) -> &str {
 }
 
 /// Offsets fit in 32 bits: [`MAX_BYTES`] is checked before anything is parsed, and decoding never lengthens.
-fn narrow(offset: usize) -> u32 {
+pub(super) fn narrow(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
 }
 
@@ -540,7 +596,7 @@ impl<'d> At<'d> {
     /// The last member whose key, of the length of `key`, is what `is` looks for.
     fn find(self, is: impl Fn(&str) -> bool, key: &str) -> Option<At<'d>> {
         let node = self.opened().node();
-        if node.kind != Kind::Object {
+        if node.kind != Kind::Object || !node.keys.may_have(Keys::of(key)) {
             return None;
         }
         let children = self.document.children(node);

@@ -18,6 +18,21 @@ pub fn pretty(at: At<'_>) -> String {
     out
 }
 
+/// A node as a value. Of two members with one key the later wins. `None` for a number that no value can be.
+pub fn value(at: At<'_>) -> Option<Value> {
+    Some(match at.kind() {
+        Kind::Null => Value::Null,
+        Kind::Bool(value) => value.into(),
+        Kind::Number => Value::Number(at.raw().parse().ok()?),
+        Kind::String => at.as_str()?.into(),
+        Kind::Array => Value::Array(at.items().map(value).collect::<Option<_>>()?),
+        Kind::Object => {
+            let member = |at: At<'_>| Some((at.key()?.to_owned(), value(at)?));
+            Value::Object(at.members().map(member).collect::<Option<_>>()?)
+        }
+    })
+}
+
 fn write(at: At<'_>, out: &mut String, level: Option<usize>) {
     let (open, close) = match at.kind() {
         Kind::Object => ('{', '}'),
@@ -54,7 +69,7 @@ fn line(out: &mut String, level: Option<usize>) {
 
 /// `text` as a JSON string literal.
 pub(super) fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// A value as a person would write it into a file: on one line where that is short, else over several, each after

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::AgentSettings;
 use super::super::names::k8s_value;
 use super::parameters::Parameters;
-use crate::text::{At, compact};
+use crate::text::{At, value};
 
 /// The name of the `EdgeDeployment`; `None` where the agent throws: hub or device are blank or too long.
 pub fn custom_object_name(hub: &str, device: &str) -> Option<String> {
@@ -19,8 +19,7 @@ pub fn custom_object(modules: &[Parameters<'_>], settings: &AgentSettings) -> Op
     let owner = json!({
         "apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid,
     });
-    let spec: Vec<Value> = modules.iter().map(|parameters| module(parameters, &owner)).collect();
-    Some(json!({
+    let mut object = json!({
         "apiVersion": "microsoft.azure.devices.edge/v1",
         "kind": "EdgeDeployment",
         "metadata": {
@@ -28,8 +27,10 @@ pub fn custom_object(modules: &[Parameters<'_>], settings: &AgentSettings) -> Op
             "namespace": settings.namespace,
             "ownerReferences": [owner],
         },
-        "spec": spec,
-    }))
+    });
+    // `json!` copies the values that it is given, with all that is in them; these are moved.
+    object["spec"] = modules.iter().map(|parameters| module(parameters, &owner)).collect();
+    Some(object)
 }
 
 fn module(parameters: &Parameters<'_>, owner: &Value) -> Value {
@@ -45,42 +46,41 @@ fn module(parameters: &Parameters<'_>, owner: &Value) -> Value {
         })
         .collect();
     let auth = parameters.pull_secret.as_ref().map_or(Value::Null, |name| json!({ "name": name }));
-    let settings = json!({ "image": parameters.image, "auth": auth, "createOptions": options(parameters) });
-    json!({
+    let mut settings = json!({ "image": parameters.image, "auth": auth });
+    settings["createOptions"] = options(parameters);
+    let mut module = json!({
         "name": parameters.module.id(),
         "version": text("version", ""),
         "type": text("type", "docker"),
         "status": text("status", "running"),
         "restartPolicy": text("restartPolicy", "always"),
         "imagePullPolicy": text("imagePullPolicy", "on-create"),
-        "env": env,
-        "owner": owner,
-        "settings": settings.to_string(),
-    })
+    });
+    module["env"] = env.into();
+    module["owner"] = owner.clone();
+    module["settings"] = serde_json::to_string(&settings).unwrap_or_default().into();
+    module
 }
 
 /// createOptions, with the agent's names at the top and Docker's below.
 fn options(parameters: &Parameters<'_>) -> Value {
-    let verbatim = |key: &'static str| {
-        let at = parameters.module.option(&[key]);
-        at.and_then(|at| serde_json::from_str(&compact(at)).ok()).unwrap_or(Value::Null)
+    let verbatim = |name: &str, key: &'static str| {
+        (name.to_owned(), parameters.module.option(&[key]).and_then(value).unwrap_or(Value::Null))
     };
-    let mut options = json!({
-        "env": verbatim("Env"),
-        "exposedPorts": verbatim("ExposedPorts"),
-        "hostConfig": verbatim("HostConfig"),
-        "image": verbatim("Image"),
-        "labels": verbatim("Labels"),
-        "cmd": parameters.cmd,
-        "entrypoint": parameters.entrypoint,
-        "workingDir": parameters.working_dir,
-    });
+    let mut options = Map::from_iter([
+        verbatim("env", "Env"),
+        verbatim("exposedPorts", "ExposedPorts"),
+        verbatim("hostConfig", "HostConfig"),
+        verbatim("image", "Image"),
+        verbatim("labels", "Labels"),
+        ("cmd".to_owned(), json!(parameters.cmd)),
+        ("entrypoint".to_owned(), json!(parameters.entrypoint)),
+        ("workingDir".to_owned(), json!(parameters.working_dir)),
+    ]);
     let extensions = parameters.extensions.as_ref().and_then(|extensions| serde_json::to_value(extensions).ok());
-    if let (Some(options), Some(Value::Object(extensions))) = (options.as_object_mut(), extensions) {
+    if let Some(Value::Object(extensions)) = extensions {
         options.extend(extensions);
     }
-    if let Some(options) = options.as_object_mut() {
-        options.retain(|_, value| !value.is_null());
-    }
-    options
+    options.retain(|_, value| !value.is_null());
+    options.into()
 }

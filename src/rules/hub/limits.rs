@@ -54,8 +54,9 @@ rule! {
 fn check(manifest: &Manifest, _: &Context<'_>) -> Verdict {
     let modules: Vec<_> = manifest.modules().filter(|module| !module.is_system()).collect();
     let many = modules.get(MAX_MODULES).map(|first| too_many(*first, modules.len()));
-    let large = manifest.sections().filter(|section| section.size() > MAX_SECTION);
-    let large = large.map(|section| too_large(manifest, section));
+    let sizes = manifest.sections().map(|section| (section, section.size()));
+    let large = sizes.filter(|(_, size)| *size > MAX_SECTION);
+    let large = large.map(|(section, size)| too_large(manifest, section, size));
     Verdict::Judged(many.into_iter().chain(large).collect())
 }
 
@@ -66,8 +67,7 @@ fn too_many(first: Module<'_>, number: usize) -> Finding {
         .fix(Fix::advice("join modules, or spread them over two devices"))
 }
 
-fn too_large(manifest: &Manifest, section: Section<'_>) -> Finding {
-    let size = section.size();
+fn too_large(manifest: &Manifest, section: Section<'_>, size: usize) -> Finding {
     let message = format!("`{}` has {size} bytes of desired properties, IoT Hub takes {MAX_SECTION}", section.id());
     let finding = Finding::new(Severity::Block, message)
         .at(section.at().key_span(), format!("{} bytes too many", size - MAX_SECTION))
@@ -75,11 +75,9 @@ fn too_large(manifest: &Manifest, section: Section<'_>) -> Finding {
     if section.id() != "$edgeAgent" {
         return finding.fix(Fix::advice("move what is large into a file on a share, or into the image"));
     }
-    let largest = manifest.modules().max_by_key(|module| module.size());
+    let largest = manifest.modules().map(|module| (module, module.size())).max_by_key(|(_, size)| *size);
     let finding = match largest {
-        Some(module) => {
-            finding.related(module.entry().key_span(), format!("the largest module, {} bytes", module.size()))
-        }
+        Some((module, size)) => finding.related(module.entry().key_span(), format!("the largest module, {size} bytes")),
         None => finding,
     };
     let way_out =
