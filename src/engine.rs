@@ -7,7 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 
-use crate::evidence::{Container, Engine, Gpu, GpuDriver, Grants, ModuleGpus, ModuleState, Observed, Snapshot, Why};
+use crate::evidence::{
+    Container, Engine, Gpu, GpuDriver, Grants, ModuleGpus, ModuleState, Network, Observed, Peer, Process, Proxy,
+    RuntimeStatus, Snapshot, Why,
+};
 use crate::finding::{Finding, Level, Safety, Severity};
 use crate::kube_model::Calls;
 use crate::manifest::{Form, GPU, Manifest, Module, Options};
@@ -57,11 +60,13 @@ pub enum Check {
     ModuleGpus(fn(&ModuleGpus, &Context<'_>) -> Verdict),
     /// Each module in everything that is known of it: as written, as reported, and on the Docker engine.
     Running(fn(&Sighting<'_>, &Context<'_>) -> Verdict),
+    /// The device and its way to IoT Hub, in everything that is known of them.
+    Device(fn(&Snapshot, &Context<'_>) -> Verdict),
     /// The suppressions of the settings, once everything was judged: see [`evaluate_settings`].
     Suppressions(fn(&[SuppressionUse<'_>]) -> Verdict),
 }
 
-/// One module in everything that is known of it. At least one of the three is there.
+/// One module in everything that is known of it. At least one of these is there.
 #[derive(Debug, Clone, Copy)]
 pub struct Sighting<'a> {
     /// Its id.
@@ -74,6 +79,12 @@ pub struct Sighting<'a> {
     pub container: Option<&'a Container>,
     /// The engine that was looked at, whether it has such a container or not.
     pub engine: Option<&'a Engine>,
+    /// The process that looked, if it is this module.
+    pub process: Option<&'a Process>,
+    /// How it looks over the network.
+    pub peer: Option<&'a Peer>,
+    /// The network in which somebody looked for it.
+    pub network: Option<&'a Network>,
 }
 
 impl<'a> Sighting<'a> {
@@ -81,6 +92,29 @@ impl<'a> Sighting<'a> {
     pub fn lacks_container(&self) -> Option<(Module<'a>, &'a Engine)> {
         let declared = self.declared.filter(|module| !module.is_stopped())?;
         self.engine.filter(|_| self.container.is_none()).map(|engine| (declared, engine))
+    }
+
+    /// The proxies of its variables, as far as somebody saw them: the process of itself, or the engine.
+    pub fn proxies(&self) -> Option<&'a [Proxy]> {
+        let of_container = self.container.filter(|container| container.is_running());
+        let of_container = of_container.map(|container| container.proxies.as_slice());
+        of_container.or(self.process.map(|process| process.proxies.as_slice()))
+    }
+
+    /// Its variable `no_proxy`, likewise.
+    pub fn no_proxy(&self) -> Option<&'a str> {
+        let of_container = self.container.and_then(|container| container.no_proxy.as_deref());
+        of_container.or(self.process.and_then(|process| process.no_proxy.as_deref()))
+    }
+
+    /// Whether nobody says that it does not run, so that it should answer.
+    pub fn may_run(&self) -> bool {
+        let nobody_objects = self.lacks_container().is_none()
+            && self.container.is_none_or(Container::is_running)
+            && self.reported.is_none_or(|state| state.status == RuntimeStatus::Running)
+            && !self.declared.is_some_and(Module::is_stopped);
+        // Whoever looks runs.
+        self.process.is_some() || nobody_objects
     }
 }
 
@@ -106,6 +140,12 @@ pub enum Need {
     Deployment,
     /// What the Docker engine knows of the modules.
     Engine,
+    /// What the process that looks knows of itself.
+    Process,
+    /// What can be reached over the network.
+    Network,
+    /// What is inside of modules: as the Docker engine has it, or for the module that looks as its own process has it.
+    Inside,
     /// The site's shares.
     Shares,
     /// The site's GPUs.
@@ -291,14 +331,17 @@ fn evaluate_rule<'s>(
     lines: &mut Vec<Evaluation>,
 ) {
     // Manifest and `$edgeAgent` twin alike were handed to us; Docker's socket is a right given on purpose.
-    let rests_on_engine = matches!(rule.check, Check::Running(_))
-        && (rule.needs.contains(&Need::Engine) || snapshot.engine.known().is_some());
+    let engine_is_known = snapshot.engine.known().is_some();
+    let rests_on_engine =
+        matches!(rule.check, Check::Running(_)) && (rule.needs.contains(&Need::Engine) || engine_is_known);
     let level = match rule.check {
-        // GPUs are seen without any right.
+        // GPUs are seen without any right, and so are the process that looks, and the network.
         Check::Gpu(_) | Check::GpuDriver(_) => Level::L0,
         Check::ModuleGpus(_) if snapshot.engine.known().is_none() && snapshot.grants.known().is_none() => Level::L0,
         Check::ModuleGpus(_) => Level::L2,
+        _ if rests_on_ourselves(rule) => Level::L0,
         _ if rests_on_engine => Level::L2,
+        _ if rule.needs.contains(&Need::Inside) => Level::L0,
         _ => Level::L1,
     };
     let line = |subject: Subject, outcome: Outcome| evaluation(rule, subject, level, outcome);
@@ -343,16 +386,41 @@ fn evaluate_rule<'s>(
                 line(Subject::Module(id.as_str().into()), outcome)
             })),
         },
-        Check::Running(check) => match unsighted(rule, snapshot) {
-            Some(outcome) => lines.push(line(Subject::Deployment, outcome)),
-            None => lines.extend(running.iter().map(|sighting| {
+        Check::Running(check) => {
+            let outcome = unsighted(rule, snapshot);
+            // Without an engine what is inside of our own module is known all the same.
+            let only_ours = outcome.is_some() && rule.needs.contains(&Need::Inside);
+            let modules = running
+                .iter()
+                .filter(|sighting| if only_ours { sighting.process.is_some() } else { outcome.is_none() });
+            lines.extend(modules.map(|sighting| {
                 let missing =
                     sighting.declared.and_then(|module| missing(rule, module.manifest(), Some(module), context));
                 line(Subject::Module(sighting.id.into()), judged(missing, || check(sighting, context)))
-            })),
-        },
+            }));
+            lines.extend(outcome.map(|outcome| line(Subject::Deployment, outcome)));
+        }
+        Check::Device(check) => {
+            let outcome = unseen(rule, snapshot).unwrap_or_else(|| judged(None, || check(snapshot, context)));
+            lines.push(line(Subject::Deployment, outcome));
+        }
         Check::Suppressions(_) => {}
     }
+}
+
+/// Whether `rule` is about what the module sees of its own.
+fn rests_on_ourselves(rule: &Rule) -> bool {
+    rule.needs.contains(&Need::Process) || rule.needs.contains(&Need::Network)
+}
+
+/// How a rule ends that needs what nobody saw.
+fn unseen(rule: &Rule, snapshot: &Snapshot) -> Option<Outcome> {
+    rule.needs.iter().find_map(|need| match need {
+        Need::Engine | Need::Inside => seen(&snapshot.engine).err(),
+        Need::Process => seen(&snapshot.process).err(),
+        Need::Network => seen(&snapshot.network).err(),
+        _ => None,
+    })
 }
 
 /// What was seen, or how a rule ends that is about it: it does not apply to what is not there.
@@ -371,17 +439,18 @@ fn asks_for_gpus(snapshot: &Snapshot) -> bool {
 
 /// How a rule about running modules ends where nothing runs that anybody could see.
 fn unsighted(rule: &Rule, snapshot: &Snapshot) -> Option<Outcome> {
-    let needs_engine = rule.needs.contains(&Need::Engine);
     let needs_manifest = rule.needs.contains(&Need::Deployment) || rule.needs.contains(&Need::CreateOptions);
+    let without_manifest = || needs_manifest.then(|| manifest(snapshot).err().map(Outcome::NotEvaluated)).flatten();
+    if rule.needs.contains(&Need::Engine) || rule.needs.contains(&Need::Inside) || rests_on_ourselves(rule) {
+        return unseen(rule, snapshot).or_else(without_manifest);
+    }
     match (&snapshot.engine, &snapshot.modules) {
-        (Observed::Absent, _) if needs_engine => Some(Outcome::NotApplicable),
-        (Observed::Unknown(why), _) if needs_engine => Some(Outcome::NotEvaluated(why.clone())),
         (Observed::Unknown(why), Observed::Unknown(other)) => {
             // Of two reasons the one that is somebody's failure.
             Some(Outcome::NotEvaluated(if why.expected { why.clone() } else { other.clone() }))
         }
         (Observed::Absent | Observed::Unknown(_), Observed::Absent) => Some(Outcome::NotApplicable),
-        _ => needs_manifest.then(|| manifest(snapshot).err().map(Outcome::NotEvaluated)).flatten(),
+        _ => without_manifest(),
     }
 }
 
@@ -411,6 +480,7 @@ fn unknown_steps(gpus: &ModuleGpus) -> Option<Why> {
 /// Every module that anybody knows of, by its id.
 fn sightings(snapshot: &Snapshot) -> Vec<Sighting<'_>> {
     let (engine, reported) = (snapshot.engine.known(), snapshot.modules.known());
+    let (process, network) = (snapshot.process.known(), snapshot.network.known());
     let manifest = snapshot.manifest.known();
     // Bare createOptions have no name by which anything could be found.
     let manifest = manifest.filter(|manifest| manifest.form() != Form::CreateOptions);
@@ -419,12 +489,17 @@ fn sightings(snapshot: &Snapshot) -> Vec<Sighting<'_>> {
     let mut ids: BTreeSet<&str> = declared.keys().copied().collect();
     ids.extend(reported.into_iter().flat_map(BTreeMap::keys).map(String::as_str));
     ids.extend(engine.into_iter().flat_map(|engine| engine.containers.keys()).map(String::as_str));
+    ids.extend(process.and_then(|process| process.module.as_deref()));
+    ids.extend(network.into_iter().flat_map(|network| network.peers.keys()).map(String::as_str));
     let sighting = |id| Sighting {
         id,
         declared: declared.get(id).copied(),
         reported: reported.and_then(|modules| modules.get(id)),
         container: engine.and_then(|engine| engine.containers.get(id)),
         engine,
+        process: process.filter(|process| process.module.as_deref() == Some(id)),
+        peer: network.and_then(|network| network.peers.get(id)),
+        network,
     };
     ids.into_iter().map(sighting).collect()
 }
@@ -442,7 +517,7 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
     rule.needs.iter().find_map(|need| match need {
         Need::CreateOptions => broken(manifest, module),
         // Looked at before: see `unsighted`.
-        Need::Engine => None,
+        Need::Engine | Need::Process | Need::Network | Need::Inside => None,
         Need::Deployment => (manifest.form() == Form::CreateOptions)
             .then(|| Why::not_given("the deployment around these createOptions")),
         Need::Shares => unless(context.site.shares.is_some(), "the shares of the site (site.shares)"),

@@ -44,7 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "text",
         ],
     ),
-    ("sources", &["iotedge", "hub", "evidence", "manifest", "text"]),
+    ("sources", &["iotedge", "hub", "kube_model", "evidence", "manifest", "text"]),
     ("link", &["iotedge", "hub"]),
     (
         "agent",

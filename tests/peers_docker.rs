@@ -241,6 +241,30 @@ fn peer_docker_tells_twelve_situations_apart_within_five_seconds() {
 
 #[test]
 #[ignore = "needs Docker"]
+fn peer_docker_finds_a_share_that_is_an_empty_directory_until_something_is_in_it() {
+    let _modules = Modules::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let engine: Arc<dyn Source> = Arc::new(Docker::new(address_of_engine()));
+    let folder = std::env::temp_dir().join(format!("edgeshift-peer-share-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let settings = serde_json::json!({ "site": { "share_paths": { "frames": folder } } });
+    let settings = Settings::from_json(settings).unwrap();
+    Modules::run("share", &["-v", &format!("{}:/in", folder.display())], &SLEEP);
+    let findings = || {
+        let snapshot = runtime.block_on(look_once(std::slice::from_ref(&engine), Clock::system()));
+        let report = verbs::check::check(&snapshot, &settings);
+        let found = report.findings().filter(|(evaluation, _)| evaluation.rule == "storage-share-mounted");
+        found.map(|(_, finding)| finding.message.clone()).collect::<Vec<_>>()
+    };
+    let expected = format!("`/in` of `{}`, the share `frames` by `{}`, is empty", name("share"), folder.display());
+    assert_eq!(findings(), [expected]);
+    std::fs::write(folder.join("frame"), "x").unwrap();
+    assert_eq!(findings(), [""; 0]);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+#[ignore = "needs Docker"]
 fn peer_docker_says_at_once_that_something_happened() {
     let _modules = Modules::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -3,7 +3,7 @@
 //! `fixtures/rules/<id>/` holds `fails-*.json` and `passes-*.json`, at least one of each, and for rules that wait for
 //! facts about the site a `settings.json`. Fixtures whose name ends in `-vm` are judged for the VM, in
 //! `-beta14` for that agent. A fixture is a manifest or, for rules about running modules, an object with
-//! `states` or `engine` (as in a snapshot), and if need be `manifest` and `taken_at`; or `gpus` and `gpu_driver`, with
+//! `states`, `engine`, `process` or `network` (as in a snapshot), and if need be `manifest` and `taken_at`; or `gpus` and `gpu_driver`, with
 //! `engine`, `grants`, `process` and `manifest` where it is about who has them.
 
 #![expect(clippy::disallowed_methods, reason = "tests read their own fixtures")]
@@ -82,7 +82,8 @@ fn snapshot(name: &str, text: &str) -> Snapshot {
         }
         return snapshot;
     }
-    match json.as_ref().filter(|json| json.get("states").or(json.get("engine")).is_some()) {
+    let running = ["states", "engine", "process", "network"];
+    match json.as_ref().filter(|json| running.iter().any(|key| json.get(key).is_some())) {
         Some(json) => {
             let mut snapshot = Snapshot::empty(taken_at);
             if let Some(states) = json["states"].as_object() {
@@ -93,6 +94,12 @@ fn snapshot(name: &str, text: &str) -> Snapshot {
             }
             if let Some(grants) = json.get("grants") {
                 snapshot.grants = Observed::Known(serde_json::from_value(grants.clone()).unwrap());
+            }
+            if let Some(process) = json.get("process") {
+                snapshot.process = Observed::Known(serde_json::from_value(process.clone()).unwrap());
+            }
+            if let Some(network) = json.get("network") {
+                snapshot.network = Observed::Known(serde_json::from_value(network.clone()).unwrap());
             }
             if let Some(manifest) = json.get("manifest") {
                 let source = Source::new(name, format!("{manifest:#}"));
@@ -305,7 +312,7 @@ fn ids_codes_and_declarations_are_sound() {
             }
         }
         // The runtime face of a rule about manifests has no row of its own in the catalogue.
-        let needs_codes = !matches!(rule.check, Check::Running(_));
+        let needs_codes = !matches!(rule.check, Check::Running(_) | Check::Device(_));
         assert!(!needs_codes || !rule.codes.is_empty(), "{}", rule.id);
         assert!(!rule.targets.is_empty() && !rule.source.is_empty(), "{}", rule.id);
         assert!(rule.page.trim_start().starts_with("# "), "{}: the page starts with its title", rule.id);
@@ -313,7 +320,7 @@ fn ids_codes_and_declarations_are_sound() {
         let path =
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/rules/{}/{}.rs", file.0, file.1.replace('-', "_")));
         assert!(path.exists(), "{} should live in {}", rule.id, path.display());
-        if matches!(rule.check, Check::State(_) | Check::Running(_)) {
+        if matches!(rule.check, Check::State(_) | Check::Running(_) | Check::Device(_)) {
             assert_eq!(rule.fix, Safety::None, "{}: a running module is not edited", rule.id);
         }
     }

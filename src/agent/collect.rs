@@ -49,6 +49,9 @@ pub(super) async fn run(sources: Arc<[Arc<dyn Source>]>, clock: Clock, mut chann
         desired.mark_unchanged();
         let seen = look(&sources, clock).await;
         let snapshot = join(seen, clock.now(), &mut since);
+        for source in sources.iter() {
+            source.learn(&snapshot);
+        }
         channels.snapshot.send_replace(Some(Arc::new(snapshot)));
         // A little longer or shorter, so that devices that started together part.
         let interval = channels.settings().intervals.collect().mul_f64(0.95 + 0.1 * chance(clock.now()));
@@ -104,6 +107,9 @@ async fn look(sources: &[Arc<dyn Source>], clock: Clock) -> Vec<Seen> {
             Err(why) => Observed::Unknown(Why::failed(why.clone())),
         };
         let latency_ms = latency.as_millis().try_into().unwrap_or(u64::MAX);
+        // What a source has from earlier is as old as that.
+        let age = if sight.is_ok() { source.age() } else { Duration::ZERO };
+        let taken_at = taken_at.saturating_sub(age).unwrap_or(taken_at);
         let line = SourceLine { name: source.name().to_owned(), answer, latency_ms, taken_at };
         let sight = sight.map_err(|why| format!("{}: {why}", source.name()));
         Seen { question: source.question(), sight, line }
@@ -125,11 +131,13 @@ fn join(seen: Vec<Seen>, now: Timestamp, since: &mut BTreeMap<String, (ReportedM
             (_, Ok(Some(Sight::Engine(engine)))) => snapshot.engine = Observed::Known(*engine),
             (_, Ok(Some(Sight::Process(process)))) => snapshot.process = Observed::Known(*process),
             (_, Ok(Some(Sight::Grants(grants)))) => snapshot.grants = Observed::Known(*grants),
+            (_, Ok(Some(Sight::Network(network)))) => snapshot.network = Observed::Known(*network),
             (Question::Manifest, Err(why)) => snapshot.manifest = Observed::Unknown(Why::failed(why)),
             (Question::Modules, Err(why)) => snapshot.modules = Observed::Unknown(Why::failed(why)),
             (Question::Siblings, Err(why)) => snapshot.siblings = Observed::Unknown(Why::failed(why)),
             (Question::Engine, Err(why)) => snapshot.engine = Observed::Unknown(Why::failed(why)),
             (Question::Process, Err(why)) => snapshot.process = Observed::Unknown(Why::failed(why)),
+            (Question::Network, Err(why)) => snapshot.network = Observed::Unknown(Why::failed(why)),
             (Question::Gpus, Err(why)) => snapshot.gpus = Observed::Unknown(Why::failed(why)),
             (Question::Grants, Err(why)) => snapshot.grants = Observed::Unknown(Why::failed(why)),
         }

@@ -12,7 +12,7 @@ use crate::agent::{self, Clock};
 use crate::evidence::{Observed, Snapshot, SourceLine, Why};
 use crate::iotedge::{Identity, Proof};
 use crate::output::{Judged, status};
-use crate::sources::{Docker, OwnProcess, PodResources, Source, WorkloadList};
+use crate::sources::{Docker, OwnProcess, PodResources, Ports, Source, Surroundings, WorkloadList};
 use crate::verbs::check::CheckArgs;
 
 /// Where Docker's socket is, where nobody says otherwise.
@@ -34,6 +34,8 @@ pub(super) enum SourceName {
     Process,
     /// The kubelet, at its folder pod-resources: who was given which GPU
     PodResources,
+    /// The network: siblings, edgeHub, IoT Hub, straight and through proxies
+    Network,
 }
 
 /// What `snapshot` can be told.
@@ -110,10 +112,19 @@ pub(super) fn look(names: &[SourceName], manifest: Option<&Path>) -> anyhow::Res
     let manifest = manifest.map(input::one).transpose().map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start looking at the device")?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let clock = Clock::system();
     let (sources, mut left_out) = sources(names, clock);
+    if let Some(manifest) = &manifest {
+        let known = Snapshot::of_manifest(manifest.clone(), clock.now());
+        for source in &sources {
+            source.learn(&known);
+        }
+    }
     let mut snapshot = runtime.block_on(agent::look_once(&sources, clock));
+    // Not waited for: a name that is looked up, or a share whose server is away.
+    drop(entered);
+    runtime.shutdown_background();
     snapshot.sources.append(&mut left_out);
     if let Some(manifest) = manifest {
         snapshot.manifest = Observed::Known(manifest);
@@ -158,6 +169,12 @@ pub(super) fn sources(names: &[SourceName], clock: Clock) -> (Vec<Arc<dyn Source
         sources.push(Arc::new(kubelet));
     } else if all {
         leave_out("pod-resources", format!("there is no socket at {}", kubelet.socket().display()));
+    }
+    if all || names.contains(&SourceName::Network) {
+        match Identity::from_variables(variable) {
+            Ok(identity) => sources.push(Arc::new(Surroundings::new(&identity, variables(), Ports::default()))),
+            Err(error) => leave_out("network", error.to_string()),
+        }
     }
     (sources, left_out)
 }

@@ -179,6 +179,12 @@ pub struct Mounted {
     pub read_only: bool,
     /// Whether it is a file, no directory; none where that could not be told.
     pub is_file: Option<bool>,
+    /// Whether it is a directory of the host with nothing in it; none where that was not seen.
+    #[serde(default)]
+    pub is_empty: Option<bool>,
+    /// The file system that a volume's options name: `nfs`, `cifs`. A share that Docker itself mounts is one of them.
+    #[serde(default)]
+    pub file_system: Option<String>,
 }
 
 /// A port of a container that is published on the host.

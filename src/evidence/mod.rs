@@ -4,6 +4,7 @@ mod attribution;
 mod docker;
 mod file;
 mod gpu;
+mod network;
 mod owner;
 mod process;
 
@@ -19,8 +20,9 @@ pub use docker::{
     ProxyAnswer, PublishedPort,
 };
 pub use file::SnapshotError;
+pub use network::{ClockOffset, Detour, IotHub, MetricsPage, Network, Peer, Reach, Sidecar};
 pub use owner::Owner;
-pub use process::{Process, Volume};
+pub use process::{Namespaces, Process, Space, Volume};
 
 use crate::manifest::Manifest;
 
@@ -63,6 +65,11 @@ impl Why {
 }
 
 impl<T> Observed<T> {
+    /// Unknown, because nobody gave a source for it.
+    pub fn not_given(what: impl Into<Cow<'static, str>>) -> Self {
+        Observed::Unknown(Why::not_given(what))
+    }
+
     /// The value, if it is known.
     pub fn known(&self) -> Option<&T> {
         match self {
@@ -90,6 +97,9 @@ pub struct Snapshot {
     pub engine: Observed<Engine>,
     /// The process that looked.
     pub process: Observed<Process>,
+    /// The network around it; snapshots of before it was looked at have none.
+    #[serde(default = "unseen_network")]
+    pub network: Observed<Network>,
     /// The GPUs.
     pub gpus: Observed<Vec<Gpu>>,
     /// Their driver.
@@ -145,11 +155,16 @@ impl Snapshot {
             siblings: Observed::Unknown(Why::not_given("IoT Edge's list of modules")),
             engine: Observed::Unknown(Why::not_given("the Docker engine")),
             process: Observed::Unknown(Why::not_given("the process that looks")),
+            network: unseen_network(),
             gpus: Observed::Unknown(Why::not_given("the GPUs of the device")),
             gpu_driver: Observed::Unknown(Why::not_given("the driver of the GPUs")),
             grants: no_grants(),
         }
     }
+}
+
+fn unseen_network() -> Observed<Network> {
+    Observed::not_given("the network of the device")
 }
 
 impl Snapshot {

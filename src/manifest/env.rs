@@ -106,6 +106,16 @@ impl<'m> EnvVar<'m> {
     }
 }
 
+/// Whether the value of a `no_proxy` covers `host`: by its name, by a domain that it is in, or by `*`.
+pub(crate) fn excepts(list: &str, host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    list.split([',', ';', ' ']).any(|entry| {
+        let entry = entry.trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase();
+        let domain = host.strip_suffix(&entry).filter(|_| !entry.is_empty());
+        entry == "*" || domain.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
+}
+
 impl<'m> Module<'m> {
     /// The variable `storageFolder`, which tells edgeHub where to keep messages; .NET programs know no case, and of two
     /// the later wins.
@@ -120,6 +130,27 @@ impl<'m> Module<'m> {
             fix.append(self.option_path(&["Env"]), format!("{name}={value}"))
         } else {
             fix.set(self.entry().path().key("env").key(name).key("value"), value)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::excepts;
+
+    #[test]
+    fn exceptions_are_names_domains_and_everything() {
+        for (list, host) in [
+            ("a,localhost", "localhost"),
+            ("*", "x"),
+            (".svc", "cache.iotedge.svc"),
+            ("*.b", "a.b"),
+            ("Cache", "cache"),
+        ] {
+            assert!(excepts(list, host), "{list} {host}");
+        }
+        for (list, host) in [("", "localhost"), ("ache", "cache"), ("localhost2", "localhost"), (",,", "x")] {
+            assert!(!excepts(list, host), "{list} {host}");
         }
     }
 }

@@ -28,6 +28,7 @@ pub use docker::{Bind, Device, HostMount, Mount, PortBinding, Protocol};
 pub(crate) use docker::{is_given, port};
 pub(crate) use docker_keys::{Home, home, near};
 pub use env::EnvVar;
+pub(crate) use env::excepts;
 pub use extensions::PodVolume;
 pub(crate) use extensions::{FPGA, GPU};
 pub(crate) use gpu::{GpuCount, GpuRequest, docker_gpu_request};

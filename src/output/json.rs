@@ -1,13 +1,14 @@
 //! The report for programs, version 1. Field names are a contract: they only grow. `schema/check-1.json` is its schema.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{CheckResult, Judged, Place, Problem, Rejected};
+use super::{CheckResult, Judged, Place, Problem, Rejected, words};
 use crate::engine::Rule;
-use crate::evidence::Snapshot;
+use crate::evidence::{Observed, Snapshot, SourceLine};
 use crate::finding::{Finding, Level, Safety, Severity, When};
 use crate::manifest::Manifest;
 use crate::report::{Evaluation, Health, Ledger, Outcome, Report, Status, Subject, Summary};
@@ -53,6 +54,8 @@ struct File<'a> {
     ledger: Ledger,
     /// How each module stands.
     modules: Vec<Module<'a>>,
+    /// Who was asked about the device; nobody where only the file was judged.
+    sources: Vec<Asked<'a>>,
     /// What is not well.
     findings: Vec<Found<'a>>,
     /// What is not well and was accepted.
@@ -61,6 +64,36 @@ struct File<'a> {
     not_evaluated: Vec<NotEvaluated<'a>>,
     /// Rules that broke: faults of EdgeShift.
     broken: Vec<Broken<'a>>,
+}
+
+/// A source of evidence and what became of it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Asked<'a> {
+    /// Its name: `docker`.
+    source: &'a str,
+    /// What came of it.
+    outcome: AskedOutcome,
+    /// Why it did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// How long that took, ms.
+    latency_ms: u64,
+    /// How old what it said was when the snapshot was taken, ms.
+    age_ms: u64,
+}
+
+/// What comes of asking a source.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum AskedOutcome {
+    /// It answered.
+    Answered,
+    /// It answered that there is nothing to see.
+    Nothing,
+    /// It did not answer.
+    Failed,
+    /// It is not here, and nobody asked for it by name.
+    NotAsked,
 }
 
 /// How one module stands.
@@ -337,11 +370,22 @@ fn file(judged: &Judged) -> File<'_> {
         summary: report.summary(),
         ledger: report.ledger(),
         modules: modules.collect(),
+        sources: judged.snapshot.sources.iter().map(|line| asked(line, judged.snapshot.taken_at)).collect(),
         findings: report.findings().map(|(evaluation, finding)| found(evaluation, finding, Some(judged))).collect(),
         suppressed: suppressed.collect(),
         not_evaluated: not_evaluated.collect(),
         broken: broken.collect(),
     }
+}
+
+fn asked(line: &SourceLine, now: Timestamp) -> Asked<'_> {
+    let (outcome, reason) = match &line.answer {
+        Observed::Known(()) => (AskedOutcome::Answered, None),
+        Observed::Absent => (AskedOutcome::Nothing, None),
+        Observed::Unknown(why) if why.expected => (AskedOutcome::Failed, Some(why.what.as_ref())),
+        Observed::Unknown(why) => (AskedOutcome::NotAsked, Some(why.what.as_ref())),
+    };
+    Asked { source: &line.name, outcome, reason, latency_ms: line.latency_ms, age_ms: words::age_ms(line, now) }
 }
 
 fn found<'a>(evaluation: &'a Evaluation, finding: &'a Finding, judged: Option<&Judged>) -> Found<'a> {

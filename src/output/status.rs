@@ -6,9 +6,9 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Judged;
 use super::json::lines;
-use crate::evidence::{Container, Observed, Snapshot, SourceLine};
+use super::{Judged, words};
+use crate::evidence::{Container, Snapshot, SourceLine};
 use crate::manifest::{self, Manifest};
 use crate::report::{Health, Standing, Subject};
 
@@ -68,7 +68,7 @@ pub fn text(judged: &Judged, width: usize) -> String {
     }
     let _ = writeln!(out);
     for source in device.sources {
-        let _ = writeln!(out, "{}", source_line(source));
+        let _ = writeln!(out, "{}", words::source(source, device.taken_at));
     }
     let _ = writeln!(out, "device: {}", device.health.word());
     out
@@ -77,19 +77,6 @@ pub fn text(judged: &Judged, width: usize) -> String {
 /// The same as JSON.
 pub fn json(judged: &Judged) -> String {
     lines(&device(judged))
-}
-
-/// One source and what became of it.
-fn source_line(line: &SourceLine) -> String {
-    let name = &line.name;
-    match &line.answer {
-        Observed::Known(()) => format!("source {name}: answered in {} ms", line.latency_ms),
-        Observed::Absent => format!("source {name}: there is nothing for it to see"),
-        Observed::Unknown(why) if why.expected => {
-            format!("source {name}: failed after {} ms: {}", line.latency_ms, why.what)
-        }
-        Observed::Unknown(why) => format!("source {name}: not asked: {}", why.what),
-    }
 }
 
 fn reach(module: &Module<'_>) -> String {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+use jiff::Timestamp;
+
 use super::{CheckResult, Judged};
+use crate::evidence::{Observed, SourceLine};
 use crate::finding::{Finding, Fix, Safety, When};
 use crate::manifest::CREATE_OPTIONS;
 use crate::report::{Evaluation, Outcome, Summary};
@@ -95,6 +98,31 @@ impl fmt::Display for Waiting<'_> {
         let mark = if self.required { "not evaluated (required)" } else { "not evaluated" };
         write!(f, "{mark}: {}", self.rules_and_why())
     }
+}
+
+/// `source docker: answered in 12 ms`: one source and what became of it, in a snapshot of `now`.
+pub(super) fn source(line: &SourceLine, now: Timestamp) -> String {
+    let (name, latency) = (&line.name, line.latency_ms);
+    match &line.answer {
+        Observed::Known(()) => match age_ms(line, now) / 1000 {
+            0 => format!("source {name}: answered in {latency} ms"),
+            age => format!("source {name}: answered in {latency} ms, with what it saw {age} s before"),
+        },
+        Observed::Absent => format!("source {name}: there is nothing for it to see"),
+        Observed::Unknown(why) if why.expected => format!("source {name}: failed after {latency} ms: {}", why.what),
+        Observed::Unknown(why) => format!("source {name}: not asked: {}", why.what),
+    }
+}
+
+/// How old what a source said was when the snapshot was taken, ms.
+pub(super) fn age_ms(line: &SourceLine, now: Timestamp) -> u64 {
+    u64::try_from(now.duration_since(line.taken_at).as_millis()).unwrap_or_default()
+}
+
+/// The sources of what was judged; every file of a check is judged with the same look at the device.
+pub(super) fn sources(result: &CheckResult) -> Vec<String> {
+    let seen = result.judged.iter().map(|judged| &judged.snapshot).find(|snapshot| !snapshot.sources.is_empty());
+    seen.into_iter().flat_map(|seen| seen.sources.iter().map(|line| source(line, seen.taken_at))).collect()
 }
 
 /// Everything that was not known, what is required last.

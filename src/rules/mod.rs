@@ -56,6 +56,8 @@ registry! {
         windows_path
         nfs_version
         mounted_file
+        share_mounted
+        free_space
     }
 
     network {
@@ -75,6 +77,10 @@ registry! {
         gateway_address
         service_variables
         port_not_bound
+        sibling_unreachable
+        sidecar
+        iot_hub
+        clock
     }
 
     compute {
@@ -117,6 +123,8 @@ registry! {
         upstream_spelling
         https
         blocked
+        absent
+        exceptions
     }
 
     lifecycle {
@@ -176,11 +184,13 @@ registry! {
         route
         limits
         schema
+        unreachable
     }
 
     monitoring {
         agent_metrics
         hub_metrics
+        metrics_unreachable
     }
 
     platform {

@@ -64,7 +64,7 @@ impl Source for Part {
                 let gpus = scenario.gpus(elapsed);
                 Sight::Gpus(scenario.driver(), gpus)
             }
-            Question::Siblings | Question::Engine | Question::Process | Question::Grants => {
+            Question::Siblings | Question::Engine | Question::Process | Question::Network | Question::Grants => {
                 return Box::pin(std::future::ready(Ok(None)));
             }
         };

@@ -3,18 +3,21 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, EventMessage, HostConfig, MountPoint};
-use bollard::query_parameters::{ContainerArchiveInfoOptions, EventsOptions, ListContainersOptions, ListImagesOptions};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptions, DownloadFromContainerOptions, EventsOptions, ListContainersOptions, ListImagesOptions,
+    ListVolumesOptions,
+};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Look, Question, Sight, Source, proxy};
 use crate::evidence::{
@@ -32,6 +35,12 @@ const EVENTS: [&str; 11] =
 const PORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The variable by which NVIDIA's runtime is told which GPUs to hand in.
 const VISIBLE_DEVICES: &str = "NVIDIA_VISIBLE_DEVICES";
+/// How long the first bytes of a directory may take.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a directory that has something in it is taken to have something in it.
+const FRESH: Duration = Duration::from_secs(600);
+/// The size of a head in a tar archive, bytes; behind the last file come two of zeros.
+const TAR_BLOCK: usize = 512;
 /// The pause before an engine that went away is watched again.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The largest answer to a question about one container is far smaller; so many containers are looked at, at most.
@@ -44,12 +53,22 @@ pub struct Docker {
     seen: Mutex<Option<i64>>,
     /// Whether it was away when it was watched last.
     is_away: AtomicBool,
+    emptiness: Emptiness,
 }
+
+/// Which directories were empty when somebody looked, by container id and path. A look lists the whole directory, so
+/// what was full is taken for full for [`FRESH`].
+type Emptiness = Arc<Mutex<HashMap<(String, String), (Instant, Option<bool>)>>>;
 
 impl Docker {
     /// The engine at `address`: `unix:///var/run/docker.sock` or `tcp://host:port`. Nothing is connected yet.
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), seen: Mutex::new(None), is_away: AtomicBool::new(false) }
+        Self {
+            address: address.into(),
+            seen: Mutex::new(None),
+            is_away: AtomicBool::new(false),
+            emptiness: Arc::default(),
+        }
     }
 
     /// Connects, in a version of the interface that both speak.
@@ -70,14 +89,19 @@ impl Docker {
         let images = docker.list_images(None::<ListImagesOptions>).await;
         let images = images.map_err(|error| failed("list images", error))?;
         let mut past = self.past(&docker).await?;
+        let volumes = Arc::new(volumes(&docker).await);
+        if let Ok(mut emptiness) = self.emptiness.lock() {
+            emptiness.retain(|_, (at, _)| at.elapsed() < FRESH);
+        }
         let mut looks = JoinSet::new();
         for id in listed.into_iter().filter_map(|container| container.id).take(MAX_CONTAINERS) {
             let history = past.histories.remove(&id).unwrap_or_default();
-            let docker = docker.clone();
+            let host =
+                Host { docker: docker.clone(), volumes: Arc::clone(&volumes), emptiness: Arc::clone(&self.emptiness) };
             looks.spawn(async move {
-                let answer = docker.inspect_container(&id, None).await;
+                let answer = host.docker.inspect_container(&id, None).await;
                 match answer {
-                    Ok(found) => Ok(Some(container(&docker, found, history).await)),
+                    Ok(found) => Ok(Some(container(&host, found, history).await)),
                     // It went away since it was listed.
                     Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
                     Err(error) => Err(reason(&error)),
@@ -222,9 +246,9 @@ fn filters() -> HashMap<String, Vec<String>> {
 }
 
 /// A container and the id of its module, which is its name.
-async fn container(docker: &bollard::Docker, found: ContainerInspectResponse, history: History) -> (String, Container) {
+async fn container(host: &Host, found: ContainerInspectResponse, history: History) -> (String, Container) {
     let (state, config) = (found.state.unwrap_or_default(), found.config.unwrap_or_default());
-    let host = found.host_config.unwrap_or_default();
+    let config_of_host = found.host_config.unwrap_or_default();
     let id = found.id.unwrap_or_default();
     let name = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
     let networks = found.network_settings.unwrap_or_default();
@@ -254,7 +278,7 @@ async fn container(docker: &bollard::Docker, found: ContainerInspectResponse, hi
     }
     let mut mounts = Vec::new();
     for mount in found.mounts.unwrap_or_default() {
-        mounts.push(mounted(docker, &id, mount).await);
+        mounts.push(host.mounted(&id, mount, is_running).await);
     }
     mounts.sort_by(|a, b| a.target.cmp(&b.target));
     let proxies = proxy::proxies(variables.iter().copied(), variable("IOTEDGE_IOTHUBHOSTNAME"), true).await;
@@ -278,11 +302,11 @@ async fn container(docker: &bollard::Docker, found: ContainerInspectResponse, hi
         finished_at: moment(state.finished_at),
         history,
         limits: Limits {
-            memory: host.memory.filter(|memory| *memory > 0),
-            nano_cpus: host.nano_cpus.filter(|cpus| *cpus > 0),
+            memory: config_of_host.memory.filter(|memory| *memory > 0),
+            nano_cpus: config_of_host.nano_cpus.filter(|cpus| *cpus > 0),
         },
         mounts,
-        network: host.network_mode.unwrap_or_default(),
+        network: config_of_host.network_mode.unwrap_or_default(),
         addresses,
         ports,
         proxies,
@@ -363,16 +387,66 @@ async fn answers(addresses: &[String], port: &PublishedPort) -> Option<bool> {
     }
 }
 
-async fn mounted(docker: &bollard::Docker, id: &str, mount: MountPoint) -> Mounted {
-    let target = mount.destination.unwrap_or_default();
-    let kind = mount.typ.unwrap_or_default();
-    let options = ContainerArchiveInfoOptions { path: target.clone() };
-    // The two highest bits of Go's mode are directory and append-only.
-    let is_file = match kind.as_str() {
-        "bind" => docker.get_container_archive_info(id, Some(options)).await.ok().map(|stat| stat.file_mode >> 31 == 0),
-        _ => None,
+/// What a look at one container needs of its host.
+struct Host {
+    docker: bollard::Docker,
+    /// The file systems of volumes that name theirs.
+    volumes: Arc<BTreeMap<String, String>>,
+    emptiness: Emptiness,
+}
+
+impl Host {
+    async fn mounted(&self, id: &str, mount: MountPoint, is_running: bool) -> Mounted {
+        let target = mount.destination.unwrap_or_default();
+        let kind = mount.typ.unwrap_or_default();
+        let options = ContainerArchiveInfoOptions { path: target.clone() };
+        // The two highest bits of Go's mode are directory and append-only.
+        let is_file = match kind.as_str() {
+            "bind" => {
+                let stat = self.docker.get_container_archive_info(id, Some(options)).await;
+                stat.ok().map(|stat| stat.file_mode >> 31 == 0)
+            }
+            _ => None,
+        };
+        let is_empty = if is_running && is_file == Some(false) { self.is_empty(id, &target).await } else { None };
+        let file_system = mount.name.as_ref().and_then(|name| self.volumes.get(name)).cloned();
+        let (source, read_only) = (mount.source.unwrap_or_default(), !mount.rw.unwrap_or(true));
+        Mounted { kind, source, target, read_only, is_file, is_empty, file_system }
+    }
+
+    async fn is_empty(&self, id: &str, path: &str) -> Option<bool> {
+        let key = (id.to_owned(), path.to_owned());
+        // What was empty is looked at again: that costs nothing, and the first file is news.
+        let known = self.emptiness.lock().ok()?.get(&key).map(|(_, known)| *known);
+        if let Some(known) = known.filter(|known| *known != Some(true)) {
+            return known;
+        }
+        let found = is_empty(&self.docker, id, path).await;
+        self.emptiness.lock().ok()?.insert(key, (Instant::now(), found));
+        found
+    }
+}
+
+/// Whether nothing is in the directory `path` of the container: in the archive that the engine makes of it, nothing
+/// follows the directory's own head. No more than that is read.
+async fn is_empty(docker: &bollard::Docker, id: &str, path: &str) -> Option<bool> {
+    let options = DownloadFromContainerOptions { path: path.to_owned() };
+    let mut archive = Box::pin(docker.download_from_container(id, Some(options)));
+    let look = async {
+        let mut head = Vec::new();
+        while head.len() < 2 * TAR_BLOCK {
+            head.extend_from_slice(&archive.next().await?.ok()?);
+        }
+        Some(head[TAR_BLOCK..2 * TAR_BLOCK].iter().all(|byte| *byte == 0))
     };
-    Mounted { kind, source: mount.source.unwrap_or_default(), target, read_only: !mount.rw.unwrap_or(true), is_file }
+    timeout(ARCHIVE_TIMEOUT, look).await.ok().flatten()
+}
+
+/// The file systems that the options of volumes name, by volume. The other options may hold passwords.
+async fn volumes(docker: &bollard::Docker) -> BTreeMap<String, String> {
+    let listed = docker.list_volumes(None::<ListVolumesOptions>).await.ok().and_then(|answer| answer.volumes);
+    let volumes = listed.unwrap_or_default().into_iter();
+    volumes.filter_map(|volume| Some((volume.name, volume.options.get("type")?.clone()))).collect()
 }
 
 /// The engine's words, on one line, cut where they are long.

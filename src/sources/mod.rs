@@ -2,21 +2,30 @@
 //! are the collector's, so that a source that hangs harms nobody else.
 
 mod docker;
+mod network;
 pub mod nvml;
 mod pod_resources;
+mod probe;
 mod process;
 mod proxy;
 mod workload;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 pub use docker::Docker;
+pub use network::{Ports, Surroundings};
 pub use pod_resources::PodResources;
 pub use process::OwnProcess;
 pub use workload::WorkloadList;
 
-use crate::evidence::{Engine, Gpu, GpuDriver, Grants, Process, RuntimeStatus, Sibling};
+use crate::evidence::{Engine, Gpu, GpuDriver, Grants, Network, Process, RuntimeStatus, Sibling, Snapshot};
+pub use network::{Ports, Surroundings};
+pub use process::OwnProcess;
+pub use workload::WorkloadList;
+
+use crate::evidence::{Engine, Gpu, GpuDriver, Network, Process, RuntimeStatus, Sibling, Snapshot};
 use crate::manifest::Manifest;
 
 /// One source of evidence.
@@ -29,6 +38,14 @@ pub trait Source: Send + Sync {
 
     /// Looks once. An error is the reason why it could not, for people.
     fn look(&self) -> Look<'_>;
+
+    /// How old what it said last is already: not at all for a source that looks when it is asked.
+    fn age(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Hears what all sources together know, for a source that goes by it when it looks again.
+    fn learn(&self, _known: &Snapshot) {}
 
     /// Ready when there is something new to see, for sources that are told; the others are asked again in time.
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -49,6 +66,8 @@ pub enum Question {
     Engine,
     /// What does the process that looks know of itself?
     Process,
+    /// What can be reached over the network?
+    Network,
     /// Which GPUs are there, and what do they do?
     Gpus,
     /// Which devices did the kubelet give to whom?
@@ -71,6 +90,8 @@ pub enum Sight {
     Engine(Box<Engine>),
     /// Ourselves.
     Process(Box<Process>),
+    /// The network around us.
+    Network(Box<Network>),
     /// The driver of the GPUs, and every GPU.
     Gpus(GpuDriver, Vec<Gpu>),
     /// What the kubelet gave to whom.

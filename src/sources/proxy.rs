@@ -13,8 +13,8 @@ use crate::evidence::{Proxy, ProxyAnswer};
 
 /// How long a proxy may take to answer; it is on the same site.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest status line that is read, bytes.
-const MAX_LINE: usize = 512;
+/// The longest head of an answer that is read, bytes.
+const MAX_HEAD: usize = 8192;
 
 /// The proxies that `variables` name, each tried with a connection to `upstream`, a host that listens on 443.
 /// Where `is_elsewhere`, the variables are another container's, whose loopback is not ours.
@@ -25,7 +25,7 @@ pub(super) async fn proxies<'v>(
 ) -> Vec<Proxy> {
     let mut proxies = Vec::new();
     for (name, value) in variables {
-        if !["https_proxy", "http_proxy"].contains(&name.to_ascii_lowercase().as_str()) || value.trim().is_empty() {
+        if !names(name, value) {
             continue;
         }
         let place = Place::of(value);
@@ -38,9 +38,25 @@ pub(super) async fn proxies<'v>(
     proxies
 }
 
+/// The places that `variables` name, each once.
+pub(super) fn places<'v>(variables: impl Iterator<Item = (&'v str, &'v str)>) -> Vec<Place> {
+    let mut places: Vec<Place> =
+        variables.filter(|(name, value)| names(name, value)).map(|(_, v)| Place::of(v)).collect();
+    places.sort_by(|a, b| a.address.cmp(&b.address));
+    places.dedup_by(|a, b| a.address == b.address);
+    places
+}
+
+/// Whether a variable names a proxy.
+fn names(name: &str, value: &str) -> bool {
+    ["https_proxy", "http_proxy"].contains(&name.to_ascii_lowercase().as_str()) && !value.trim().is_empty()
+}
+
 /// Where a proxy is, and as whom it is asked; never shown as a whole.
-struct Place {
-    address: String,
+#[derive(Clone)]
+pub(super) struct Place {
+    /// `host:port`.
+    pub(super) address: String,
     user: Option<String>,
     is_tls: bool,
 }
@@ -59,40 +75,58 @@ impl Place {
     }
 
     async fn answer(&self, upstream: Option<&str>) -> ProxyAnswer {
-        let tried = timeout(TIMEOUT, self.ask(upstream)).await;
-        tried.unwrap_or_else(|_| ProxyAnswer::Fails(format!("no answer within {} s", TIMEOUT.as_secs())))
+        let upstream = upstream.filter(|host| !host.is_empty() && !host.contains(char::is_whitespace));
+        let tried = timeout(TIMEOUT, async {
+            match upstream.filter(|_| !self.is_tls) {
+                Some(host) => self.tunnel(host, 443).await.map(|_| ProxyAnswer::Connects),
+                None => self.connect().await.map(|_| ProxyAnswer::Listens),
+            }
+        });
+        match tried.await {
+            Ok(Ok(answer) | Err(answer)) => answer,
+            Err(_) => ProxyAnswer::Fails(format!("no answer within {} s", TIMEOUT.as_secs())),
+        }
     }
 
-    async fn ask(&self, upstream: Option<&str>) -> ProxyAnswer {
-        let mut stream = match TcpStream::connect(&self.address).await {
-            Ok(stream) => stream,
-            Err(error) => return ProxyAnswer::Fails(error.kind().to_string()),
-        };
-        let upstream = upstream.filter(|host| !host.is_empty() && !host.contains(char::is_whitespace));
-        let Some(host) = upstream.filter(|_| !self.is_tls) else { return ProxyAnswer::Listens };
+    /// A connection to `port` of `host` through the proxy; or what it says in place of one. The caller bounds the time.
+    pub(super) async fn tunnel(&self, host: &str, port: u16) -> Result<TcpStream, ProxyAnswer> {
+        let mut stream = self.connect().await?;
+        if self.is_tls {
+            return Err(ProxyAnswer::Fails("a proxy that wants TLS itself was not tried".to_owned()));
+        }
         let user = self.user.as_ref();
         let user =
             user.map(|user| format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(user))).unwrap_or_default();
-        let request = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n{user}\r\n");
-        let mut line = Vec::new();
+        let request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{user}\r\n");
+        let mut head = Vec::new();
         let exchange = async {
             stream.write_all(request.as_bytes()).await?;
-            while line.len() < MAX_LINE && !line.contains(&b'\n') {
-                if stream.read_buf(&mut line).await? == 0 {
+            // What follows a refusal does not matter; what follows the head of a consent is the host's.
+            while head.len() < MAX_HEAD && !is_whole(&head) {
+                if stream.read_buf(&mut head).await? == 0 {
                     break;
                 }
             }
             Ok::<_, std::io::Error>(())
         };
-        if let Err(error) = exchange.await {
-            return ProxyAnswer::Fails(error.kind().to_string());
-        }
-        match status(&line) {
-            Some(200..=299) => ProxyAnswer::Connects,
-            Some(status) => ProxyAnswer::Refuses(status),
-            None => ProxyAnswer::Fails("it does not speak HTTP".to_owned()),
+        exchange.await.map_err(|error| ProxyAnswer::Fails(error.kind().to_string()))?;
+        match status(&head) {
+            Some(200..=299) => Ok(stream),
+            Some(status) => Err(ProxyAnswer::Refuses(status)),
+            None => Err(ProxyAnswer::Fails("it does not speak HTTP".to_owned())),
         }
     }
+
+    async fn connect(&self) -> Result<TcpStream, ProxyAnswer> {
+        TcpStream::connect(&self.address).await.map_err(|error| ProxyAnswer::Fails(error.kind().to_string()))
+    }
+}
+
+/// Whether the head of an answer can be judged: a line that is no consent, or all of it.
+fn is_whole(head: &[u8]) -> bool {
+    let line = head.contains(&b'\n');
+    let consents = status(head).is_some_and(|status| (200..300).contains(&status));
+    line && (!consents || head.windows(2).any(|two| two == b"\n\n") || head.windows(4).any(|four| four == b"\r\n\r\n"))
 }
 
 /// The number in `HTTP/1.1 200 OK`.

@@ -41,6 +41,9 @@ pub fn check(result: &CheckResult, style: Style) -> String {
     if let Some(settings) = &result.settings {
         out.push_str(&frame::without_document(&settings.report, style));
     }
+    for source in words::sources(result) {
+        let _ = writeln!(out, "{source}");
+    }
     for waiting in words::waiting(result) {
         let _ = writeln!(out, "{waiting}");
     }

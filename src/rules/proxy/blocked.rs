@@ -33,20 +33,18 @@ rule! {
     codes: &[],
     severity: Severity::Silent,
     fix: Safety::None,
-    needs: &[Need::Engine],
+    needs: &[Need::Inside],
     targets: &[Platform::AseK8s, Platform::AseVm],
     seed: &[],
-    source: "variables of the container; HTTP CONNECT to IoT Hub through the proxy",
+    source: "variables of the container, or of the process that looks; HTTP CONNECT to IoT Hub through the proxy",
     check: Check::Running(check),
 }
 
 fn check(sighting: &Sighting<'_>, _: &Context<'_>) -> Verdict {
-    let Some(container) = sighting.container.filter(|container| container.is_running()) else {
-        return Verdict::NotApplicable;
-    };
+    let Some(proxies) = sighting.proxies() else { return Verdict::NotApplicable };
     // Both variables often name the same proxy: one cause, one finding.
     let mut seen = BTreeSet::new();
-    let tried = container.proxies.iter().filter_map(|proxy| Some((proxy, proxy.answer.as_ref()?)));
+    let tried = proxies.iter().filter_map(|proxy| Some((proxy, proxy.answer.as_ref()?)));
     let tried = tried.filter(|(proxy, _)| seen.insert(proxy.address.as_str()));
     Verdict::each(tried, |(proxy, answer)| {
         let (what, fix) = match answer {

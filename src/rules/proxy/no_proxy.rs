@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::manifest::{EnvVar, Module, has_placeholder};
+use crate::manifest::{EnvVar, Module, excepts, has_placeholder};
 use crate::target::Platform;
 
 /// The host at which modules find the sidecar and through it the IoT Edge daemon.
@@ -52,13 +52,9 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     let proxy = env.iter().find(|var| var.is_proxy());
     let exceptions: Vec<_> = env.iter().filter(|var| var.name.eq_ignore_ascii_case("no_proxy")).collect();
     Verdict::each(proxy, |proxy| {
-        let excepted = exceptions.iter().any(|var| has_placeholder(var.value) || excepts_sidecar(var.value));
+        let excepted = exceptions.iter().any(|var| has_placeholder(var.value) || excepts(var.value, SIDECAR));
         (!excepted).then(|| finding(module, proxy, exceptions.last().copied()))
     })
-}
-
-fn excepts_sidecar(list: &str) -> bool {
-    list.split([',', ';', ' ']).any(|host| host.eq_ignore_ascii_case(SIDECAR) || host == "*")
 }
 
 fn finding(module: Module<'_>, proxy: &EnvVar<'_>, exceptions: Option<&EnvVar<'_>>) -> Finding {
