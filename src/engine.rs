@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jiff::Timestamp;
 
 use crate::evidence::{
-    Container, Engine, Gpu, GpuDriver, Grants, ModuleGpus, ModuleState, Network, Observed, Peer, Process, Proxy,
-    RuntimeStatus, Snapshot, Why,
+    AgentTwin, Client, Conflict, Container, Engine, Gpu, GpuDriver, Grants, ModuleGpus, ModuleState, Network, Observed,
+    Peer, Process, Proxy, RuntimeStatus, Snapshot, Why,
 };
 use crate::finding::{Finding, Level, Safety, Severity};
 use crate::kube_model::Calls;
@@ -62,12 +62,14 @@ pub enum Check {
     Running(fn(&Sighting<'_>, &Context<'_>) -> Verdict),
     /// The device and its way to IoT Hub, in everything that is known of them.
     Device(fn(&Snapshot, &Context<'_>) -> Verdict),
+    /// What IoT Edge's agent says of itself.
+    Agent(fn(&AgentSighting<'_>, &Context<'_>) -> Verdict),
     /// The suppressions of the settings, once everything was judged: see [`evaluate_settings`].
     Suppressions(fn(&[SuppressionUse<'_>]) -> Verdict),
 }
 
-/// One module in everything that is known of it. At least one of these is there.
-#[derive(Debug, Clone, Copy)]
+/// One module in everything that is known of it. It is declared, reported, or has a container.
+#[derive(Debug, Clone)]
 pub struct Sighting<'a> {
     /// Its id.
     pub id: &'a str,
@@ -85,6 +87,21 @@ pub struct Sighting<'a> {
     pub peer: Option<&'a Peer>,
     /// The network in which somebody looked for it.
     pub network: Option<&'a Network>,
+    /// The clients of edgeHub, whether it is one of them or not.
+    pub clients: Option<&'a BTreeMap<String, Client>>,
+    /// What sources say differently of it.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// What IoT Edge's agent says of itself, and of all modules that it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentSighting<'a> {
+    /// Of itself.
+    pub agent: &'a AgentTwin,
+    /// Of the modules, where it says anything.
+    pub modules: Option<&'a BTreeMap<String, ModuleState>>,
+    /// `$version` of the deployment that is judged, where it is one out of IoT Hub.
+    pub manifest_version: Option<i64>,
 }
 
 impl<'a> Sighting<'a> {
@@ -146,6 +163,8 @@ pub enum Need {
     Network,
     /// What is inside of modules: as the Docker engine has it, or for the module that looks as its own process has it.
     Inside,
+    /// The modules that edgeHub has as clients.
+    Clients,
     /// The site's shares.
     Shares,
     /// The site's GPUs.
@@ -379,6 +398,17 @@ fn evaluate_rule<'s>(
             let outcome = outcome.map_or_else(|outcome| outcome, |driver| judged(None, || check(driver, context)));
             lines.push(line(Subject::Deployment, outcome));
         }
+        Check::Agent(check) => {
+            let outcome = match seen(&snapshot.agent) {
+                Err(outcome) => outcome,
+                Ok(agent) => {
+                    let manifest_version = snapshot.manifest.known().and_then(Manifest::version);
+                    let sighting = AgentSighting { agent, modules: snapshot.modules.known(), manifest_version };
+                    judged(None, || check(&sighting, context))
+                }
+            };
+            lines.push(line(Subject::Deployment, outcome));
+        }
         Check::ModuleGpus(check) => match unattributed(snapshot) {
             Some(outcome) => lines.push(line(Subject::Deployment, outcome)),
             None => lines.extend(snapshot.gpus_of_modules().iter().map(|(id, gpus)| {
@@ -444,6 +474,11 @@ fn unsighted(rule: &Rule, snapshot: &Snapshot) -> Option<Outcome> {
     if rule.needs.contains(&Need::Engine) || rule.needs.contains(&Need::Inside) || rests_on_ourselves(rule) {
         return unseen(rule, snapshot).or_else(without_manifest);
     }
+    if rule.needs.contains(&Need::Clients)
+        && let Err(outcome) = seen(&snapshot.clients)
+    {
+        return Some(outcome);
+    }
     match (&snapshot.engine, &snapshot.modules) {
         (Observed::Unknown(why), Observed::Unknown(other)) => {
             // Of two reasons the one that is somebody's failure.
@@ -500,6 +535,8 @@ fn sightings(snapshot: &Snapshot) -> Vec<Sighting<'_>> {
         process: process.filter(|process| process.module.as_deref() == Some(id)),
         peer: network.and_then(|network| network.peers.get(id)),
         network,
+        clients: snapshot.clients.known(),
+        conflicts: snapshot.conflicts(id),
     };
     ids.into_iter().map(sighting).collect()
 }
@@ -517,7 +554,7 @@ fn missing(rule: &Rule, manifest: &Manifest, module: Option<Module<'_>>, context
     rule.needs.iter().find_map(|need| match need {
         Need::CreateOptions => broken(manifest, module),
         // Looked at before: see `unsighted`.
-        Need::Engine | Need::Process | Need::Network | Need::Inside => None,
+        Need::Engine | Need::Process | Need::Network | Need::Inside | Need::Clients => None,
         Need::Deployment => (manifest.form() == Form::CreateOptions)
             .then(|| Why::not_given("the deployment around these createOptions")),
         Need::Shares => unless(context.site.shares.is_some(), "the shares of the site (site.shares)"),

@@ -1,11 +1,15 @@
 //! What an evaluation came to: an [`Outcome`] for every rule and subject, so that "could not check" is never "passed".
 
+mod settled;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+
+pub use settled::{Settled, Settling, Standings};
 
 use crate::evidence::Why;
 use crate::finding::{Finding, Level, Safety, Severity};
@@ -166,6 +170,11 @@ pub struct Standing {
     pub rule: Option<&'static str>,
 }
 
+impl Standing {
+    /// Of what nothing was judged.
+    pub const UNJUDGED: Self = Self { health: Health::Unknown, rule: None };
+}
+
 impl Health {
     /// The word in reports and twins.
     pub fn word(self) -> &'static str {
@@ -186,17 +195,7 @@ impl Report {
 
     /// Counts of findings.
     pub fn summary(&self) -> Summary {
-        self.findings().fold(Summary::default(), |mut summary, (_, finding)| {
-            match finding.severity {
-                Severity::Block => summary.block += 1,
-                Severity::Silent => summary.silent += 1,
-                Severity::Warn => summary.warn += 1,
-                Severity::Info => summary.info += 1,
-            }
-            let safe = finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe);
-            summary.fixable += usize::from(safe);
-            summary
-        })
+        self.findings().fold(Summary::default(), |summary, (_, finding)| summary.and(Summary::of(finding)))
     }
 
     /// Counts of outcomes.
@@ -271,6 +270,18 @@ impl Evaluation {
 }
 
 impl Summary {
+    fn of(finding: &Finding) -> Self {
+        let one = |severity| usize::from(finding.severity == severity);
+        let fixable = finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe);
+        Self {
+            block: one(Severity::Block),
+            silent: one(Severity::Silent),
+            warn: one(Severity::Warn),
+            info: one(Severity::Info),
+            fixable: usize::from(fixable),
+        }
+    }
+
     /// The counts of both.
     #[must_use]
     pub fn and(self, other: Summary) -> Summary {

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use authority::{Authority, TestCredentials, identity};
 use broker::{Broker, LONG, Peer, Speaks, rid};
-use edgeshift::hub::message::{self, Message};
+use edgeshift::agent::{Agent, Clock};
+use edgeshift::hub::message::{self, Input, Message};
 use edgeshift::hub::method::Response;
 use edgeshift::link::{Endpoint, Event, Mqtt, Pace, Session, SessionError};
 use rumqttc::{ConnectAuth, ConnectReturnCode, Packet, PubAck, QoS};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 const TWIN: &str = r#"{"desired":{"a":1,"$version":4},"reported":{"b":2,"$version":7}}"#;
@@ -82,7 +84,12 @@ async fn a_session_introduces_itself_subscribes_and_reads_the_twin() {
     assert!(password.starts_with(&format!("SharedAccessSignature {sr}")), "{password}");
     assert!(password.ends_with(&format!("&se={expiry}")), "{password}");
     let filters = peer.subscribe().await;
-    let expected = ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", "$iothub/methods/POST/#"];
+    let expected = [
+        "$iothub/twin/res/#",
+        "$iothub/twin/PATCH/properties/desired/#",
+        "$iothub/methods/POST/#",
+        "devices/edge01/modules/shift/inputs/#",
+    ];
     assert_eq!(filters, expected.map(|filter| (filter.to_owned(), QoS::AtLeastOnce)));
     peer.twin(TWIN).await;
     assert_eq!(desired(&session).await, json!({ "a": 1, "$version": 4 }));
@@ -233,7 +240,7 @@ async fn a_consumer_that_sleeps_stalls_nothing() {
         match next(&session).await {
             Some(Event::Method(..)) => methods += 1,
             Some(Event::Desired(desired)) => break desired,
-            None => panic!("closed"),
+            other => panic!("{other:?}"),
         }
     };
     assert_eq!((methods, &latest["n"], &latest["$version"]), (16, &json!(16), &json!(21)));
@@ -346,7 +353,8 @@ async fn garbage_is_passed_over() {
         ("$iothub/twin/res/99999/?$rid=1", "{}"),
         ("$iothub/methods/POST/?$rid=1", "{}"),
         ("$iothub/methods/POST/a/b/c", "{}"),
-        ("devices/edge01/modules/shift/inputs/in/%24.cdid=x", "\u{0}"),
+        ("devices/edge01/modules/shift/inputs/", "x"),
+        ("devices/edge01/modules/shift/inputs/in/a/b", "x"),
         ("devices/other/modules/other/inputs/in", "x"),
         ("%FF%FE", "x"),
     ] {
@@ -365,6 +373,81 @@ async fn garbage_is_passed_over() {
     // What is no MQTT ends the connection, not the session.
     peer.garble().await;
     broker.subscribed().await.twin(TWIN).await;
+}
+
+#[tokio::test]
+async fn messages_to_inputs_are_handed_on_but_for_our_own() {
+    let (_broker, mut peer, session) = connected().await;
+    for (sender, body) in [("shift", "ours"), ("scorer", "\u{0}"), ("%24edgeHub", r#"{"a":1}"#)] {
+        let topic = format!("devices/edge01/modules/shift/inputs/twins/%24.cdid=edge01&%24.cmid={sender}");
+        peer.tell(topic, body).await;
+    }
+    // A module of another device may have our name.
+    peer.tell("devices/edge01/modules/shift/inputs/twins/%24.cdid=edge02&%24.cmid=shift", "x").await;
+    for (sender, body) in [("scorer", "\u{0}"), ("$edgeHub", r#"{"a":1}"#), ("shift", "x")] {
+        let Some(Event::Input(input)) = next(&session).await else { panic!() };
+        let sender_module = Some(sender.to_owned());
+        assert_eq!(input, Input { name: "twins".to_owned(), sender_module, body: body.as_bytes().to_vec() });
+    }
+}
+
+/// Answers what an agent asks until it has answered the method `rid`.
+async fn attend(peer: &mut Peer, rid_of_method: &str) {
+    loop {
+        let Some(Packet::Publish(publish)) = peer.next().await else { continue };
+        let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
+        if topic.starts_with("$iothub/twin/GET/") {
+            peer.tell(format!("$iothub/twin/res/200/?$rid={}", rid(&publish)), TWIN).await;
+        } else if topic.starts_with("$iothub/twin/PATCH/") {
+            peer.tell(format!("$iothub/twin/res/204/?$rid={}", rid(&publish)), "").await;
+        }
+        peer.send(Packet::PubAck(PubAck::new(publish.pkid))).await;
+        if topic == format!("$iothub/methods/res/200/?$rid={rid_of_method}") {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn garbage_does_not_end_the_agent() {
+    let (mut broker, mut peer, session) = connected().await;
+    let (stop, stopped) = watch::channel(false);
+    let (clock, log) = (Clock::system(), Arc::new(|_| {}));
+    let agent = Agent { sources: Vec::new(), session: Arc::clone(&session), clock, listener: None, log };
+    let agent = tokio::spawn(agent.run(stopped));
+    let deep = "[".repeat(100_000);
+    for (topic, payload) in [
+        ("/", ""),
+        ("$iothub/twin/res/200/?$rid=", "{}"),
+        ("$iothub/methods/POST/check/?$rid=1", "{"),
+        ("$iothub/methods/POST/check/?$rid=2", r#"{"fail_on":[],"site":7,"next":{}}"#),
+        ("$iothub/methods/POST/snapshot/?$rid=3", &deep),
+        ("devices/edge01/modules/shift/inputs/twins/%24.cmid=scorer", &deep),
+        ("devices/edge01/modules/shift/inputs/twins/%24.cmid=scorer", "\u{0}"),
+        ("devices/edge01/modules/shift/inputs/twins/%24.cmid=", "{}"),
+        ("devices/edge01/modules/shift/inputs/%00", r#"{"a":{"b":null}}"#),
+        (
+            "$iothub/twin/PATCH/properties/desired/?$version=5",
+            r#"{"$version":5,"manifest":{"x":1},"intervals":[],"target":7,"site":{"gpus":{}},"log":"loud","suppress":{"a":1}}"#,
+        ),
+        (
+            "$iothub/twin/PATCH/properties/desired/?$version=6",
+            r#"{"$version":6,"manifest":"{\"properties\":{\"desired\":{}}}"}"#,
+        ),
+    ] {
+        peer.tell(topic, payload).await;
+    }
+    peer.tell("$iothub/methods/POST/ping/?$rid=alive", "").await;
+    timeout(LONG, attend(&mut peer, "alive")).await.expect("the agent is alive");
+    peer.garble().await;
+    let mut peer = broker.subscribed().await;
+    peer.tell("$iothub/methods/POST/ping/?$rid=again", "").await;
+    timeout(LONG, attend(&mut peer, "again")).await.expect("the agent is alive");
+    assert!(!agent.is_finished());
+    let attending = tokio::spawn(async move { attend(&mut peer, "never").await });
+    stop.send_replace(true);
+    timeout(LONG, agent).await.expect("the agent ends").unwrap();
+    attending.abort();
 }
 
 #[tokio::test]

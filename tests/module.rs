@@ -14,7 +14,7 @@ use edgeshift::hub::reported;
 use edgeshift::iotedge::Identity;
 use edgeshift::link::{Endpoint, Mqtt, Pace};
 use edgeshift::manifest::Manifest;
-use edgeshift::sim::{Behaviour, Device, EmbeddedConfig, EmbeddedDevice, Release, Scenario};
+use edgeshift::sim::{Behaviour, Device, EmbeddedConfig, EmbeddedDevice, Release, Route, Scenario};
 use edgeshift::text::Source;
 use rumqttc::{ConnAck, ConnectReturnCode, Packet};
 use serde_json::{Value, json};
@@ -43,8 +43,10 @@ async fn device(release: Release) -> (EmbeddedDevice, Folder) {
         method_delay: Duration::from_millis(50),
         ..Behaviour::default()
     };
-    let config =
-        EmbeddedConfig { behaviour, ..EmbeddedConfig::new(folder.path(), [(MODULE.to_owned(), desired)].into()) };
+    let modules = [(MODULE.to_owned(), desired), ("scorer".to_owned(), json!({}))].into();
+    let twins = r#"FROM /twinChangeNotifications INTO BrokeredEndpoint("/modules/edgeshift/inputs/twins")"#;
+    let routes = vec![Route::everything_upstream(), twins.parse().unwrap()];
+    let config = EmbeddedConfig { behaviour, routes, ..EmbeddedConfig::new(folder.path(), modules) };
     (EmbeddedDevice::start(config).await.unwrap().0, folder)
 }
 
@@ -140,6 +142,36 @@ async fn an_old_edge_hub_and_a_full_twin_end_in_the_truth() {
     assert!(reported::size(&twin) <= reported::MAX_SECTION);
     // Nothing was refused on the way.
     assert_eq!(twin["edgeshift"].get("withheld"), None);
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_brings_the_twins_of_siblings() {
+    let running = start(device(Release::Current).await, Scenario::built_in()).await;
+    until(|| running.reported()["modules"]["scorer"]["state"] == "failed").await;
+    let mut sibling = Client::open(&running.device).await;
+    sibling.send(Packet::Connect(connect(&running.device, "scorer"))).await;
+    assert!(matches!(sibling.next().await, Packet::ConnAck(ConnAck { code: ConnectReturnCode::Success, .. })));
+    sibling.subscribe(&["$iothub/twin/res/#"], rumqttc::QoS::AtLeastOnce).await;
+    for patch in [json!({ "frames": 1, "token": "hunter2" }), json!({ "frames": 2, "source": "rtsp://a:hunter2@b/" })] {
+        assert_eq!(sibling.report(&patch).await, 204);
+    }
+    let twin = json!({ "frames": 2, "token": "***", "source": "rtsp://*********@b/" });
+    let seen = async {
+        loop {
+            let answer = running.device.invoke(MODULE, "status", json!({})).await;
+            if answer.payload["modules"]["scorer"]["twin"] == twin {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(seen).await;
+    let snapshot = running.device.invoke(MODULE, "snapshot", json!({})).await.payload;
+    assert_eq!(snapshot["twins"]["known"]["scorer"]["reported"], twin);
+    // Our own patches come by the same route and are nobody's twin; and the twin is not ours to publish.
+    assert_eq!(snapshot["twins"]["known"].as_object().unwrap().len(), 1);
+    assert!(!snapshot.to_string().contains("hunter2") && !running.reported().to_string().contains("rtsp"));
     running.end().await;
 }
 

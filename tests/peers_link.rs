@@ -157,7 +157,7 @@ impl Hub {
         let (request, answer) = loop {
             match next(session).await {
                 Event::Method(request, answer) => break (request, answer),
-                Event::Desired(_) => {}
+                Event::Desired(_) | Event::Input(_) => {}
             }
         };
         assert_eq!((request.name.as_str(), &request.payload["n"]), ("pi ng", &json!(1)));

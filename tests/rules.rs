@@ -3,7 +3,8 @@
 //! `fixtures/rules/<id>/` holds `fails-*.json` and `passes-*.json`, at least one of each, and for rules that wait for
 //! facts about the site a `settings.json`. Fixtures whose name ends in `-vm` are judged for the VM, in
 //! `-beta14` for that agent. A fixture is a manifest or, for rules about running modules, an object with
-//! `states`, `engine`, `process` or `network` (as in a snapshot), and if need be `manifest` and `taken_at`; or `gpus` and `gpu_driver`, with
+//! `states`, `engine`, `process`, `network` or `agent` (as in a snapshot), and if need be `clients`, `twins`, `manifest` and
+//! `taken_at`; or `gpus` and `gpu_driver`, with
 //! `engine`, `grants`, `process` and `manifest` where it is about who has them.
 
 #![expect(clippy::disallowed_methods, reason = "tests read their own fixtures")]
@@ -82,7 +83,7 @@ fn snapshot(name: &str, text: &str) -> Snapshot {
         }
         return snapshot;
     }
-    let running = ["states", "engine", "process", "network"];
+    let running = ["states", "engine", "process", "network", "agent"];
     match json.as_ref().filter(|json| running.iter().any(|key| json.get(key).is_some())) {
         Some(json) => {
             let mut snapshot = Snapshot::empty(taken_at);
@@ -100,6 +101,15 @@ fn snapshot(name: &str, text: &str) -> Snapshot {
             }
             if let Some(network) = json.get("network") {
                 snapshot.network = Observed::Known(serde_json::from_value(network.clone()).unwrap());
+            }
+            if let Some(agent) = json.get("agent") {
+                snapshot.agent = Observed::Known(serde_json::from_value(agent.clone()).unwrap());
+            }
+            if let Some(clients) = json.get("clients") {
+                snapshot.clients = Observed::Known(serde_json::from_value(clients.clone()).unwrap());
+            }
+            if let Some(twins) = json.get("twins") {
+                snapshot.twins = Observed::Known(serde_json::from_value(twins.clone()).unwrap());
             }
             if let Some(manifest) = json.get("manifest") {
                 let source = Source::new(name, format!("{manifest:#}"));
@@ -120,6 +130,7 @@ fn state(json: &serde_json::Value) -> ModuleState {
         "backoff" => RuntimeStatus::Backoff,
         "failed" => RuntimeStatus::Failed,
         "stopped" => RuntimeStatus::Stopped,
+        "unknown" => RuntimeStatus::Unknown,
         other => panic!("no such status: {other}"),
     };
     ModuleState {

@@ -10,8 +10,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Channels, Clock};
-use crate::evidence::{ModuleState, Observed, Snapshot, SourceLine, Why};
-use crate::sources::{Question, ReportedModule, Sight, Source};
+use crate::evidence::{
+    AgentTwin, ModuleState, Observed, ReportedModule, RuntimeTwins, Snapshot, SourceLine, Why, clients,
+};
+use crate::link::chance;
+use crate::sources::{Question, Sight, Source};
 
 /// How long one look may take. Nothing that a source asks is slow on a healthy device.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,11 +34,11 @@ struct Seen {
 /// One look of every source, as a snapshot in which every module has been in its state for no time.
 pub async fn once(sources: &[Arc<dyn Source>], clock: Clock) -> Snapshot {
     let seen = look(sources, clock).await;
-    join(seen, clock.now(), &mut BTreeMap::new())
+    join(seen, clock.now(), &mut Memory::default())
 }
 
 pub(super) async fn run(sources: Arc<[Arc<dyn Source>]>, clock: Clock, mut channels: Channels) {
-    let mut since = BTreeMap::new();
+    let mut memory = Memory::default();
     let mut refresh = channels.refresh.subscribe();
     let mut desired = channels.desired.subscribe();
     let news = Arc::new(Notify::new());
@@ -47,14 +50,17 @@ pub(super) async fn run(sources: Arc<[Arc<dyn Source>]>, clock: Clock, mut chann
     loop {
         refresh.mark_unchanged();
         desired.mark_unchanged();
+        let started = Instant::now();
         let seen = look(&sources, clock).await;
-        let snapshot = join(seen, clock.now(), &mut since);
+        let snapshot = join(seen, clock.now(), &mut memory);
         for source in sources.iter() {
             source.learn(&snapshot);
         }
+        let (asked, answered) = (sources.len(), snapshot.answered());
+        tracing::debug!(asked, answered, took_ms = started.elapsed().as_millis(), "Looked at everything.");
         channels.snapshot.send_replace(Some(Arc::new(snapshot)));
         // A little longer or shorter, so that devices that started together part.
-        let interval = channels.settings().intervals.collect().mul_f64(0.95 + 0.1 * chance(clock.now()));
+        let interval = channels.settings().intervals.collect().mul_f64(0.95 + 0.1 * chance());
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             _ = refresh.changed() => {}
@@ -64,11 +70,6 @@ pub(super) async fn run(sources: Arc<[Arc<dyn Source>]>, clock: Clock, mut chann
             () = channels.stopped() => return,
         }
     }
-}
-
-/// A number from 0 to 1 that nobody can tell beforehand well enough to matter.
-fn chance(now: Timestamp) -> f64 {
-    f64::from(now.subsec_nanosecond().unsigned_abs()) / 1e9
 }
 
 /// Tells of everything new that `source` has to say.
@@ -117,8 +118,16 @@ async fn look(sources: &[Arc<dyn Source>], clock: Clock) -> Vec<Seen> {
     sources.iter().zip(sights).map(seen).collect()
 }
 
-/// Joins what was seen. `since` remembers when each module was first seen in the state that it is in.
-fn join(seen: Vec<Seen>, now: Timestamp, since: &mut BTreeMap<String, (ReportedModule, Timestamp)>) -> Snapshot {
+/// What earlier looks saw: when each thing was first seen as it is.
+#[derive(Default)]
+struct Memory {
+    modules: BTreeMap<String, (ReportedModule, Timestamp)>,
+    /// What the agent said of which deployment.
+    agent: Option<(AgentTwin, Timestamp)>,
+}
+
+/// Joins what was seen. Where two sources answer one question, what is known is kept, and of two answers the later one.
+fn join(seen: Vec<Seen>, now: Timestamp, memory: &mut Memory) -> Snapshot {
     let mut snapshot = Snapshot::empty(now);
     for Seen { question, sight, line } in seen {
         snapshot.sources.push(line);
@@ -126,39 +135,66 @@ fn join(seen: Vec<Seen>, now: Timestamp, since: &mut BTreeMap<String, (ReportedM
             (_, Ok(None)) => {}
             (_, Ok(Some(Sight::Manifest(manifest)))) => snapshot.manifest = Observed::Known(*manifest),
             (_, Ok(Some(Sight::Gpus(driver, gpus)))) => snapshot.see_gpus(driver, gpus),
-            (_, Ok(Some(Sight::Modules(modules)))) => snapshot.modules = Observed::Known(dated(modules, now, since)),
+            (_, Ok(Some(Sight::Twins(twins)))) => memory.take(*twins, &mut snapshot),
+            (_, Ok(Some(Sight::Reports(twins)))) => {
+                // edgeHub reports who is connected in its own twin.
+                if let Some(hub) = twins.get("$edgeHub").filter(|_| snapshot.clients.known().is_none()) {
+                    snapshot.clients = Observed::Known(clients(&hub.reported));
+                }
+                snapshot.twins = Observed::Known(twins);
+            }
             (_, Ok(Some(Sight::Siblings(siblings)))) => snapshot.siblings = Observed::Known(siblings),
             (_, Ok(Some(Sight::Engine(engine)))) => snapshot.engine = Observed::Known(*engine),
             (_, Ok(Some(Sight::Process(process)))) => snapshot.process = Observed::Known(*process),
-            (_, Ok(Some(Sight::Grants(grants)))) => snapshot.grants = Observed::Known(*grants),
             (_, Ok(Some(Sight::Network(network)))) => snapshot.network = Observed::Known(*network),
-            (Question::Manifest, Err(why)) => snapshot.manifest = Observed::Unknown(Why::failed(why)),
-            (Question::Modules, Err(why)) => snapshot.modules = Observed::Unknown(Why::failed(why)),
-            (Question::Siblings, Err(why)) => snapshot.siblings = Observed::Unknown(Why::failed(why)),
-            (Question::Engine, Err(why)) => snapshot.engine = Observed::Unknown(Why::failed(why)),
-            (Question::Process, Err(why)) => snapshot.process = Observed::Unknown(Why::failed(why)),
-            (Question::Network, Err(why)) => snapshot.network = Observed::Unknown(Why::failed(why)),
-            (Question::Gpus, Err(why)) => snapshot.gpus = Observed::Unknown(Why::failed(why)),
-            (Question::Grants, Err(why)) => snapshot.grants = Observed::Unknown(Why::failed(why)),
+            (_, Ok(Some(Sight::Grants(grants)))) => snapshot.grants = Observed::Known(*grants),
+            (Question::Manifest, Err(why)) => snapshot.manifest.failed(why),
+            (Question::Modules, Err(why)) => {
+                snapshot.modules.failed(why.clone());
+                snapshot.agent.failed(why);
+            }
+            (Question::Reports, Err(why)) => snapshot.twins.failed(why),
+            (Question::Siblings, Err(why)) => snapshot.siblings.failed(why),
+            (Question::Engine, Err(why)) => snapshot.engine.failed(why),
+            (Question::Process, Err(why)) => snapshot.process.failed(why),
+            (Question::Network, Err(why)) => snapshot.network.failed(why),
+            (Question::Grants, Err(why)) => snapshot.grants.failed(why),
+            (Question::Gpus, Err(why)) => snapshot.gpus.failed(why),
         }
     }
     snapshot
 }
 
-/// Gives each module the moment at which its present state was first seen.
-fn dated(
-    modules: BTreeMap<String, ReportedModule>,
-    now: Timestamp,
-    since: &mut BTreeMap<String, (ReportedModule, Timestamp)>,
-) -> BTreeMap<String, ModuleState> {
-    since.retain(|id, _| modules.contains_key(id));
-    let dated = |(id, module): (String, ReportedModule)| {
-        let first = since.entry(id.clone()).or_insert_with(|| (module.clone(), now));
-        if first.0 != module {
-            *first = (module.clone(), now);
+impl Memory {
+    fn take(&mut self, twins: RuntimeTwins, snapshot: &mut Snapshot) {
+        let now = snapshot.taken_at;
+        if let Some(modules) = twins.modules {
+            snapshot.modules = Observed::Known(self.dated(modules, now));
         }
-        let ReportedModule { status, description, exit_code } = module;
-        (id, ModuleState { status, description, exit_code, since: first.1 })
-    };
-    modules.into_iter().map(dated).collect()
+        if let Some(mut agent) = twins.agent {
+            let says = |agent: &AgentTwin| (agent.last_version, agent.code, agent.description.clone());
+            let first = self.agent.take().filter(|(before, _)| says(before) == says(&agent)).map_or(now, |(_, at)| at);
+            self.agent = Some((agent.clone(), first));
+            agent.since = Some(agent.since.map_or(first, |since| since.min(first)));
+            snapshot.agent = Observed::Known(agent);
+        }
+        if let Some(clients) = twins.clients {
+            snapshot.clients = Observed::Known(clients);
+        }
+    }
+
+    /// Gives each module the moment at which its present state was first seen, or began as IoT Hub says.
+    fn dated(&mut self, modules: BTreeMap<String, ReportedModule>, now: Timestamp) -> BTreeMap<String, ModuleState> {
+        self.modules.retain(|id, _| modules.contains_key(id));
+        let dated = |(id, module): (String, ReportedModule)| {
+            let first = self.modules.entry(id.clone()).or_insert_with(|| (module.clone(), now));
+            if first.0 != module {
+                *first = (module.clone(), now);
+            }
+            let ReportedModule { status, description, exit_code, since } = module;
+            let since = since.map_or(first.1, |since| since.min(first.1));
+            (id, ModuleState { status, description, exit_code, since })
+        };
+        modules.into_iter().map(dated).collect()
+    }
 }

@@ -1,27 +1,74 @@
 //! What the module was handed in its desired properties: the deployment, or the twin of `$edgeAgent`, which says also what
 //! runs.
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::evidence::RuntimeStatus;
+use crate::evidence::RuntimeTwins;
 use crate::manifest::Manifest;
 use crate::settings::{Desired, Handed};
-use crate::sources::{Look, Question, ReportedModule, Sight, Source};
+use crate::sources::{Look, Question, Sight, Source};
 use crate::text;
 
 /// The text in the settings, asked for one thing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct HandedOver {
-    pub(super) desired: watch::Receiver<Option<Desired>>,
-    pub(super) question: Question,
+    desired: watch::Receiver<Option<Desired>>,
+    question: Question,
+    /// What was read last: the text stays the same for days.
+    read: Arc<Mutex<Option<Arc<Read>>>>,
+}
+
+/// A text, and what it says.
+#[derive(Debug)]
+struct Read {
+    handed: Handed,
+    twins: Option<RuntimeTwins>,
+    /// None where it holds no deployment.
+    manifest: Option<Result<Manifest, String>>,
+}
+
+impl HandedOver {
+    /// One for each question that the text may answer.
+    pub(super) fn all(desired: &watch::Receiver<Option<Desired>>) -> [Self; 2] {
+        let read = Arc::default();
+        [Question::Manifest, Question::Modules].map(|question| Self {
+            desired: desired.clone(),
+            question,
+            read: Arc::clone(&read),
+        })
+    }
+
+    /// What the text says, read once.
+    fn read(&self) -> Option<Arc<Read>> {
+        let desired = self.desired.borrow();
+        let handed = desired.as_ref().and_then(|desired| desired.settings.manifest.as_ref())?;
+        if handed.text().trim().is_empty() {
+            return None;
+        }
+        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some(known) if known.handed == *handed => Some(Arc::clone(known)),
+            _ => Some(Arc::clone(known.insert(Arc::new(Read::of(handed.clone()))))),
+        }
+    }
+
+    fn sight(&self) -> Result<Option<Sight>, String> {
+        let Some(read) = self.read() else { return Ok(None) };
+        match self.question {
+            Question::Modules => Ok(read.twins.clone().map(|twins| Sight::Twins(Box::new(twins)))),
+            _ => read.manifest.clone().transpose().map(|manifest| manifest.map(Box::new).map(Sight::Manifest)),
+        }
+    }
 }
 
 impl Source for HandedOver {
     fn name(&self) -> &'static str {
-        "desired property manifest"
+        match self.question {
+            Question::Modules => "desired property manifest, as a twin",
+            _ => "desired property manifest",
+        }
     }
 
     fn question(&self) -> Question {
@@ -29,78 +76,71 @@ impl Source for HandedOver {
     }
 
     fn look(&self) -> Look<'_> {
-        let handed = self.desired.borrow().as_ref().and_then(|desired| desired.settings.manifest.clone());
-        let sight = handed.filter(|handed| !handed.text().trim().is_empty()).map(|handed| match self.question {
-            Question::Modules => Ok(modules(&handed).map(Sight::Modules)),
-            _ => manifest(&handed).map(|manifest| Some(Sight::Manifest(Box::new(manifest)))),
-        });
-        Box::pin(std::future::ready(sight.unwrap_or(Ok(None))))
+        Box::pin(std::future::ready(self.sight()))
     }
 }
 
-/// The deployment; of a twin its desired properties.
-fn manifest(handed: &Handed) -> Result<Manifest, String> {
-    let twin = twin(handed).map(|twin| {
-        let desired = serde_json::json!({ "$edgeAgent": { "properties.desired": twin["properties"]["desired"] } });
-        format!("{desired:#}")
-    });
-    let text = twin.as_deref().unwrap_or(handed.text());
+impl Read {
+    fn of(handed: Handed) -> Self {
+        let twins = RuntimeTwins::read(handed.text());
+        let manifest = match &twins {
+            None => Some(manifest(handed.text())),
+            Some(twins) => twins.manifest_text().map(|text| manifest(&text)),
+        };
+        Self { handed, twins, manifest }
+    }
+}
+
+fn manifest(text: &str) -> Result<Manifest, String> {
     Manifest::read(&text::Source::new("manifest", text)).map_err(|error| error.to_string())
-}
-
-/// What runs, as the twin says; a deployment says nothing of it.
-fn modules(handed: &Handed) -> Option<BTreeMap<String, ReportedModule>> {
-    let twin = twin(handed)?;
-    let reported = &twin["properties"]["reported"];
-    let sections = ["systemModules", "modules"].into_iter().filter_map(|section| reported[section].as_object());
-    let module = |(id, module): (&String, &Value)| {
-        let text = |key: &str| module[key].as_str().unwrap_or_default();
-        let status = RuntimeStatus::of_word(text("runtimeStatus"));
-        let exit_code = module["exitCode"].as_i64().unwrap_or_default();
-        (id.clone(), ReportedModule { status, description: text("statusDescription").to_owned(), exit_code })
-    };
-    let modules: BTreeMap<_, _> = sections.flatten().map(module).collect();
-    (!modules.is_empty()).then_some(modules)
-}
-
-/// The text as a twin, if it is one.
-fn twin(handed: &Handed) -> Option<Value> {
-    let value: Value = serde_json::from_str(handed.text()).ok()?;
-    value.get("properties")?.get("desired")?.is_object().then_some(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn handed(value: &Value) -> Handed {
-        serde_json::from_value(Value::String(value.to_string())).unwrap()
+    fn sources(value: &Value) -> [HandedOver; 2] {
+        let desired = Desired::default().then(&json!({ "manifest": value.to_string() }));
+        HandedOver::all(&watch::Sender::new(Some(desired)).subscribe())
     }
 
     #[test]
     fn a_twin_says_what_is_written_and_what_runs() {
-        let twin = handed(&json!({ "deviceId": "d", "moduleId": "$edgeAgent", "properties": {
+        let [manifest, modules] = sources(&json!({ "deviceId": "d", "moduleId": "$edgeAgent", "properties": {
             "desired": { "modules": { "scorer": { "settings": { "image": "i" } } }, "$version": 3 },
-            "reported": {
-                "systemModules": { "edgeHub": { "runtimeStatus": "running", "exitCode": 0 } },
-                "modules": { "scorer": { "runtimeStatus": "backoff", "statusDescription": "why", "exitCode": 139 } } } } }));
-        assert_eq!(
-            manifest(&twin).unwrap().modules().map(|module| module.id().to_owned()).collect::<Vec<_>>(),
-            ["scorer"]
-        );
-        let modules = modules(&twin).unwrap();
-        assert_eq!(modules.len(), 2);
-        assert_eq!((modules["scorer"].status, modules["scorer"].exit_code), (RuntimeStatus::Backoff, 139));
+            "reported": { "modules": { "scorer": { "runtimeStatus": "backoff", "exitCode": 139 } } } } }));
+        let Ok(Some(Sight::Manifest(manifest))) = manifest.sight() else { panic!("no manifest") };
+        assert_eq!(manifest.modules().map(|module| module.id().to_owned()).collect::<Vec<_>>(), ["scorer"]);
+        let Ok(Some(Sight::Twins(twins))) = modules.sight() else { panic!("no twin") };
+        assert_eq!(twins.modules.unwrap()["scorer"].exit_code, 139);
     }
 
     #[test]
     fn a_deployment_says_what_is_written_alone() {
-        let deployment = handed(
-            &json!({ "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": { "m": {} } } } } }),
-        );
-        assert_eq!(manifest(&deployment).unwrap().modules().count(), 1);
-        assert!(modules(&deployment).is_none());
-        assert!(manifest(&handed(&json!([1]))).unwrap_err().contains("not an IoT Edge deployment"));
+        let deployment =
+            json!({ "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": { "m": {} } } } } });
+        let [manifest, modules] = sources(&deployment);
+        assert!(matches!(manifest.sight(), Ok(Some(Sight::Manifest(_)))));
+        assert!(matches!(modules.sight(), Ok(None)));
+        let [manifest, _] = sources(&json!([1]));
+        assert!(manifest.sight().unwrap_err().contains("not an IoT Edge deployment"));
+    }
+
+    #[test]
+    fn a_text_is_read_once_until_another_one_is_handed_over() {
+        let desired = |image: &str| {
+            let text = json!({ "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": { "m": {
+                "settings": { "image": image } } } } } } });
+            Some(Desired::default().then(&json!({ "manifest": text.to_string() })))
+        };
+        let handed = watch::Sender::new(desired("a"));
+        let [manifest, modules] = HandedOver::all(&handed.subscribe());
+        let first = manifest.read().unwrap();
+        assert!(Arc::ptr_eq(&first, &manifest.read().unwrap()) && Arc::ptr_eq(&first, &modules.read().unwrap()));
+        handed.send_replace(desired("b"));
+        let second = modules.read().unwrap();
+        assert!(!Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&second, &manifest.read().unwrap()));
+        assert!(second.handed.text().contains("\"b\""));
     }
 }

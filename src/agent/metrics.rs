@@ -165,7 +165,7 @@ fn of_assessment(registry: &mut Registry, assessment: &Assessment) {
     let (health, running) = (Family::<OfModule, Gauge>::default(), Family::<OfModule, Gauge>::default());
     for module in &assessment.modules {
         let label = OfModule { module: module.id.clone() };
-        let level = match module.standing.health {
+        let level = match module.settled.standing.health {
             Health::Ready => 0,
             Health::Unknown => 1,
             Health::Degraded => 2,

@@ -13,6 +13,7 @@ mod metrics;
 mod outbox;
 mod publish;
 mod serve;
+mod siblings;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -30,11 +31,12 @@ pub use collect::once as look_once;
 
 use self::handed::HandedOver;
 use self::outbox::Outbox;
+use self::siblings::Siblings;
 use self::supervise::{Restarts, keep};
 use crate::evidence::Snapshot;
 use crate::link::Session;
 use crate::settings::{Desired, LogLevel};
-use crate::sources::{Question, Source};
+use crate::sources::Source;
 
 /// How long the last patch and the messages that wait may take at the end. IoT Edge kills a module 10 s after SIGTERM.
 const GRACE: Duration = Duration::from_secs(4);
@@ -49,8 +51,8 @@ pub struct Agent<S> {
     pub clock: Clock,
     /// Where `/metrics`, `/healthz` and `/readyz` are asked for; nowhere without it.
     pub listener: Option<TcpListener>,
-    /// Told when the settings ask for another log level.
-    pub log: Arc<dyn Fn(LogLevel) + Send + Sync>,
+    /// Told which log level the settings ask for, if they do.
+    pub log: Arc<dyn Fn(Option<LogLevel>) + Send + Sync>,
 }
 
 /// What the tasks share.
@@ -84,9 +86,10 @@ impl<S: Session> Agent<S> {
             withheld: watch::Sender::new(0),
             stop: stop.clone(),
         };
-        for question in [Question::Manifest, Question::Modules] {
-            sources.push(Arc::new(HandedOver { desired: channels.desired.subscribe(), question }));
-        }
+        let handed = HandedOver::all(&channels.desired.subscribe());
+        let siblings = Siblings::new();
+        sources.push(Arc::new(siblings.clone()));
+        sources.extend(handed.map(|source| Arc::new(source) as Arc<dyn Source>));
 
         let mut producers = JoinSet::new();
         let start = |name, tasks: &mut JoinSet<()>, task: Box<dyn FnMut() -> Task + Send>| {
@@ -104,8 +107,10 @@ impl<S: Session> Agent<S> {
         start("telemetry", &mut servants, Box::new(move || Box::pin(outbox::run(Arc::clone(&s), o.clone()))));
         let methods = Arc::new(Semaphore::new(serve::AT_ONCE));
         let (c, s) = (channels.clone(), Arc::clone(&session));
-        let serve =
-            move || -> Task { Box::pin(serve::run(Arc::clone(&s), Arc::clone(&log), Arc::clone(&methods), c.clone())) };
+        let serve = move || -> Task {
+            let (s, log, methods) = (Arc::clone(&s), Arc::clone(&log), Arc::clone(&methods));
+            Box::pin(serve::run(s, log, methods, (siblings.clone(), clock), c.clone()))
+        };
         start("serve", &mut servants, Box::new(serve));
         if let Some(listener) = listener {
             let (c, s, listener) = (channels.clone(), Arc::clone(&session), Arc::new(listener));

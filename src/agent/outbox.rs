@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::hub::message::Message;
-use crate::link::{Session, SessionError};
+use crate::link::{Backoff, Session, SessionError};
 
 /// The most messages that wait, and the most bytes of their bodies. The oldest go first: the newest say how things stand.
 const MAX_MESSAGES: usize = 1_000;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long to wait before a message is tried again: doubled each time, up to the second.
+/// The first pause before a message is tried again, and the longest one.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Messages that wait to be sent.
@@ -105,7 +105,7 @@ impl Waiting {
 /// Sends what waits, in order, each once edgeHub has stored the one before; ends when the outbox is closed and empty.
 pub(super) async fn run<S: Session>(session: Arc<S>, outbox: Outbox) {
     let mut changed = outbox.changed.subscribe();
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     loop {
         let closed = *changed.borrow_and_update();
         let Some(message) = outbox.first() else {
@@ -117,16 +117,16 @@ pub(super) async fn run<S: Session>(session: Arc<S>, outbox: Outbox) {
         match session.send(message.clone()).await {
             Ok(()) => {
                 outbox.done(&message, true);
-                pause = PAUSE.0;
+                backoff.succeeded();
             }
             Err(error @ SessionError::Refused { .. }) => {
                 tracing::error!(%error, id = message.id, "A message was dropped.");
                 outbox.done(&message, false);
             }
             Err(error) => {
-                tracing::warn!(%error, pause_s = pause.as_secs(), "A message waits; it is sent again.");
+                let pause = backoff.failed();
+                tracing::warn!(%error, pause_s = pause.as_secs_f64(), "A message waits; it is sent again.");
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE.1);
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::evidence::Gpu;
 use crate::hub::message::{self, Module};
 use crate::hub::mirror::Mirror;
 use crate::hub::reported::{self, About};
-use crate::link::{Session, SessionError};
+use crate::link::{Backoff, Session, SessionError};
 use crate::settings::Settings;
 
 /// How long after the last patch the twin is read: edgeHub sends patches on every 5 s (`iothub-limits.md` §1.4).
@@ -20,7 +20,7 @@ const CHECK: Duration = Duration::from_secs(15);
 const CHECK_AT_LAST: Duration = Duration::from_secs(120);
 /// How long after that it is read again, in case it was changed since, or edgeHub answered from its own copy.
 const CHECK_AGAIN: Duration = Duration::from_secs(900);
-/// How long to wait before patches are tried again: doubled each time, up to the second.
+/// The first pause before patches are tried again, and the longest one.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// What was said so far.
@@ -42,13 +42,13 @@ struct Twin {
     unchecked: Option<Instant>,
     /// When to read them again if nothing is sent.
     again: Instant,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, mut channels: Channels) {
     let mut assessments = channels.assessment.subscribe();
     let now = Instant::now();
-    let twin = Twin { mirror: None, last: now, unchecked: None, again: now, pause: PAUSE.0 };
+    let twin = Twin { mirror: None, last: now, unchecked: None, again: now, backoff: Backoff::new(PAUSE.0, PAUSE.1) };
     let mut published = Published {
         modules: BTreeMap::new(),
         gpus: Vec::new(),
@@ -79,9 +79,8 @@ pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, mut channels:
         let report = published.twin.report(&*session, &channels, &assessment, &published.gpus);
         let reported = if stopping { timeout(GRACE, report).await.unwrap_or(Ok(())) } else { report.await };
         retry = reported.err().map(|error| {
-            let pause = published.twin.pause;
-            tracing::warn!(%error, pause_s = pause.as_secs(), "The reported properties wait; they are sent again.");
-            published.twin.pause = (pause * 2).min(PAUSE.1);
+            let pause = published.twin.backoff.failed();
+            tracing::warn!(%error, pause_s = pause.as_secs_f64(), "The reported properties wait; they are sent again.");
             Instant::now() + pause
         });
         if stopping {
@@ -100,7 +99,7 @@ impl Published {
     fn say(&mut self, channels: &Channels, clock: Clock, assessment: &Assessment, settings: &Settings) {
         for module in &assessment.modules {
             let before = self.modules.get(&module.id).cloned();
-            if before.as_ref() == Some(module) {
+            if before.as_ref().is_some_and(|before| before.stands_as(module)) {
                 continue;
             }
             // The first look is no transition: the summary says how everything stood.
@@ -120,7 +119,8 @@ impl Published {
         let window = now.duration_since(self.last_summary).max(intervals.collect());
         (self.last_summary, self.summary_due) = (now, now + intervals.summary());
         if settings.outputs.health {
-            let summary = message::summary(self.number(), clock.now(), &assessment.report, &assessment.modules);
+            let Assessment { report, standings, modules, .. } = assessment;
+            let summary = message::summary(self.number(), clock.now(), report, standings, modules);
             channels.outbox.push(summary);
         }
         if let Some(gpus) = assessment.snapshot.gpus.known() {
@@ -187,7 +187,8 @@ impl Twin {
                 withheld: mirror.withheld(),
                 dropped: outbox.dropped,
             };
-            reported::section(&assessment.report, &assessment.snapshot, &assessment.modules, gpus, &about)
+            let Assessment { report, standings, snapshot, modules, .. } = assessment;
+            reported::section(report, standings, snapshot, (modules, gpus), &about)
         };
         for patch in mirror.patches(&section) {
             match session.report(patch.clone()).await {
@@ -201,7 +202,7 @@ impl Twin {
             self.last = Instant::now();
             self.unchecked.get_or_insert(self.last);
         }
-        self.pause = PAUSE.0;
+        self.backoff.succeeded();
         Ok(())
     }
 }

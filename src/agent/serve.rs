@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{Assessment, Channels};
+use super::siblings::Siblings;
+use super::{Assessment, Channels, Clock};
 use crate::engine::Rule;
 use crate::hub::method::{Request, Response};
 use crate::link::{Answer, Event, Session};
@@ -30,8 +31,9 @@ const DEADLINE: Duration = Duration::from_secs(25);
 
 pub(super) async fn run<S: Session>(
     session: Arc<S>,
-    log: Arc<dyn Fn(LogLevel) + Send + Sync>,
+    log: Arc<dyn Fn(Option<LogLevel>) + Send + Sync>,
     running: Arc<Semaphore>,
+    (siblings, clock): (Siblings, Clock),
     channels: Channels,
 ) {
     while let Some(event) = session.next().await {
@@ -45,6 +47,7 @@ pub(super) async fn run<S: Session>(
                 log(desired.settings.log);
                 channels.desired.send_replace(Some(desired));
             }
+            Event::Input(input) => siblings.take(&input, clock.now()),
             Event::Method(request, answer) => {
                 let Ok(permit) = Arc::clone(&running).try_acquire_owned() else {
                     answer.send(Response::error(429, format!("{AT_ONCE} methods are running; call again in a moment")));
@@ -94,11 +97,11 @@ async fn refresh(channels: &Channels) -> Response {
     };
     match assessments.wait_for(newer).await.map(|assessment| assessment.clone()) {
         Ok(Some(assessment)) => {
-            let summary = assessment.report.summary();
-            let health = assessment.report.overall_health();
-            Response::ok(
-                json!({ "taken_at": assessment.snapshot.taken_at.to_string(), "health": health, "summary": summary }),
-            )
+            let taken_at = assessment.snapshot.taken_at.to_string();
+            // What this look came to, which the twin may not say yet.
+            let (health, summary) = (assessment.report.overall_health(), assessment.report.summary());
+            let settled = assessment.standings.overall.standing.health;
+            Response::ok(json!({ "taken_at": taken_at, "health": health, "settled": settled, "summary": summary }))
         }
         _ => Response::error(503, "the module is ending"),
     }
@@ -135,7 +138,11 @@ fn respond_now(request: &Request, channels: &Channels) -> Response {
             of_assessment(request, channels, |_: NoArguments, assessment| parsed(&assessment.snapshot.to_json()))
         }
         "status" => of_assessment(request, channels, |args, assessment| {
-            parsed(&output::status::json(&judge(&args, channels, assessment)?))
+            let judged = judge(&args, channels, assessment)?;
+            // What was remembered is about the settings of the module.
+            let is_remembered =
+                args.settings(&assessment.settings).is_ok_and(|settings| settings == assessment.settings);
+            parsed(&output::status::json(&judged, is_remembered.then_some(&assessment.standings)))
         }),
         other => Response::error(404, format!("there is no method `{other}`, there are {}", METHODS.join(", "))),
     }

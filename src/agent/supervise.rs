@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long to wait before a task is started again: doubled each time, up to the second.
+use crate::link::Backoff;
+
+/// The first pause before a task is started again, and the longest one.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How often each task died.
@@ -19,19 +21,19 @@ pub(super) async fn keep<F: Future<Output = ()> + Send + 'static>(
     mut stop: watch::Receiver<bool>,
     mut task: impl FnMut() -> F,
 ) {
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     while let Err(death) = tokio::spawn(task()).await {
         if death.is_cancelled() {
             return;
         }
         restarts.send_modify(|restarts| *restarts.entry(name).or_default() += 1);
-        tracing::error!(task = name, pause_s = pause.as_secs(), "A task died, a fault of ours; it starts again.");
+        let pause = backoff.failed();
+        tracing::error!(task = name, pause_s = pause.as_secs_f64(), "A task died, a fault of ours; it starts again.");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             // An error means that nobody can say "stop" any more, which says it.
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        pause = (pause * 2).min(PAUSE.1);
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn run(command: &AgentCommand) -> anyhow::Result<super::Exit> {
 async fn live(
     identity: Identity,
     command: &AgentCommand,
-    log: Arc<dyn Fn(LogLevel) + Send + Sync>,
+    log: Arc<dyn Fn(Option<LogLevel>) + Send + Sync>,
 ) -> anyhow::Result<()> {
     let listener = match command.listen.0 {
         None => None,
@@ -94,14 +94,14 @@ async fn live(
 }
 
 /// JSON, a line for each event; and what changes the level.
-fn logging() -> Arc<dyn Fn(LogLevel) + Send + Sync> {
+fn logging() -> Arc<dyn Fn(Option<LogLevel>) + Send + Sync> {
     let level = variable("RuntimeLogLevel").map_or_else(LogLevel::default, |name| level_of_runtime(&name));
     let (filter, handle) = reload::Layer::new(targets(level));
     let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(true);
     // Nothing else was installed before: this is the only place that does.
     let _ = tracing_subscriber::registry().with(filter).with(json).try_init();
-    Arc::new(move |level| {
-        let _ = handle.reload(targets(level));
+    Arc::new(move |asked| {
+        let _ = handle.reload(targets(asked.unwrap_or(level)));
     })
 }
 

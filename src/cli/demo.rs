@@ -1,5 +1,6 @@
 //! `demo`: a deployment judged, and then the real module on a simulated device, as IoT Hub would see it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,17 +20,21 @@ use crate::iotedge::Identity;
 use crate::link::{Endpoint, Mqtt, Pace};
 use crate::output::{self, CheckResult, Judged};
 use crate::settings::Settings;
-use crate::sim::{Arrival, Behaviour, Device, EmbeddedConfig, EmbeddedDevice, Scenario};
+use crate::sim::{Arrival, Behaviour, Device, EmbeddedConfig, EmbeddedDevice, Route, Scenario};
 use crate::verbs::check::CheckArgs;
 
 /// How long the module runs when nobody asks for more.
 const RUN: Duration = Duration::from_millis(3_500);
-/// When the method is invoked.
+/// When a sibling reports, and when methods are invoked.
+const SIBLING: Duration = Duration::from_secs(2);
 const INVOKE: Duration = Duration::from_millis(2_500);
 
 /// The module on the device that is ours, and one for other clients.
 const MODULE: &str = "edgeshift";
 const CLIENT: &str = "client";
+
+/// What brings the module the twins of its siblings.
+const TWINS: &str = "FROM /twinChangeNotifications INTO BrokeredEndpoint(\"/modules/edgeshift/inputs/twins\")";
 
 /// What `demo` can be told.
 #[derive(Debug, clap::Args)]
@@ -91,9 +96,12 @@ async fn play(scenario: Scenario, command: &DemoCommand) -> anyhow::Result<()> {
         crate::target::Platform::AseK8s.title(),
     ))?;
     let settings = json!({ "intervals": { "collect": 0.25, "publish": 0.4, "summary": 2.0 }, "site": { "gpus": 1 } });
+    let sibling = sibling(&scenario);
     let siblings = Device::start(scenario);
     let folder = Folder::make()?;
-    let modules = [(MODULE.to_owned(), settings.clone()), (CLIENT.to_owned(), json!({}))].into();
+    let mut modules: BTreeMap<String, Value> =
+        [(MODULE.to_owned(), settings.clone()), (CLIENT.to_owned(), json!({}))].into();
+    modules.extend(sibling.iter().map(|sibling| (sibling.clone(), json!({}))));
     let ports = if command.serve { (command.mqtt_port, command.https_port) } else { (0, 0) };
     // As edgeHub does it, but for people who don't want to wait.
     let (sync, method_delay) = (Duration::from_millis(200), Duration::from_millis(200));
@@ -102,6 +110,7 @@ async fn play(scenario: Scenario, command: &DemoCommand) -> anyhow::Result<()> {
         mqtt_port: ports.0,
         https_port: ports.1,
         behaviour,
+        routes: vec![Route::everything_upstream(), TWINS.parse()?],
         ..EmbeddedConfig::new(&folder.0, modules)
     };
     let (device, arrivals) = EmbeddedDevice::start(config).await?;
@@ -126,9 +135,19 @@ async fn play(scenario: Scenario, command: &DemoCommand) -> anyhow::Result<()> {
     let agent = tokio::spawn(agent.run(stopped));
     let teller = tokio::spawn(listen(siblings.clone(), arrivals));
 
-    tokio::time::sleep(INVOKE).await;
+    tokio::time::sleep(SIBLING).await;
+    if let Some(sibling) = &sibling {
+        let patch = json!({ "frames": { "seen": 48, "written": 47 } });
+        line("→ sibling", &[format!("{sibling} reports {patch}")])?;
+        device.edge_hub().report_for(sibling, &patch).map_err(anyhow::Error::msg)?;
+    }
+    tokio::time::sleep(INVOKE.saturating_sub(SIBLING)).await;
     line("→ method", &["check {}".to_owned()])?;
     line("← answer", &answer(&device.invoke(MODULE, "check", json!({})).await))?;
+    if let Some(sibling) = &sibling {
+        line("→ method", &["status {}".to_owned()])?;
+        line("← answer", &status(&device.invoke(MODULE, "status", json!({})).await, sibling))?;
+    }
     if command.keep_running || command.serve {
         stopping().await?;
     } else {
@@ -146,6 +165,14 @@ async fn play(scenario: Scenario, command: &DemoCommand) -> anyhow::Result<()> {
         crate::hub::reported::size(&twin["reported"]),
     ))?;
     Ok(())
+}
+
+/// A module of the deployment that reports, if there is one with a plain name.
+fn sibling(scenario: &Scenario) -> Option<String> {
+    let is_plain = |id: &str| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') && id.len() < 32;
+    let mut modules = scenario.manifest().modules().filter(|module| !module.is_system() && !module.is_stopped());
+    let found = modules.find(|module| is_plain(module.id()) && ![MODULE, CLIENT].contains(&module.id()));
+    found.map(|module| module.id().to_owned())
 }
 
 /// Ready when a person or a service manager has seen enough.
@@ -256,6 +283,19 @@ fn lines_below(name: &str, value: &Value, lines: &mut Vec<String>) {
     for (key, value) in inner.iter().filter(|(_, value)| !is_plain(value)) {
         lines_below(format!("{name} {key}").trim(), value, lines);
     }
+}
+
+/// What the answer of `status` says of one module.
+fn status(response: &Response, module: &str) -> Vec<String> {
+    let mut lines = vec![format!("status {}, {} bytes", response.status, response.payload.to_string().len())];
+    let entry = &response.payload["modules"][module];
+    let said: serde_json::Map<_, _> = ["status", "health", "health_since", "declared_ports", "twin"]
+        .into_iter()
+        .filter(|key| !entry[key].is_null())
+        .map(|key| (key.to_owned(), entry[key].clone()))
+        .collect();
+    lines_below(module, &said.into(), &mut lines);
+    lines
 }
 
 /// What the answer of `check` says in short: it is the same JSON as `check --format json`.

@@ -9,10 +9,14 @@ use clap::ValueEnum;
 
 use super::{Exit, Style, input, say};
 use crate::agent::{self, Clock};
-use crate::evidence::{Observed, Snapshot, SourceLine, Why};
+use crate::evidence::{Observed, RuntimeTwins, Snapshot, SourceLine, Why};
 use crate::iotedge::{Identity, Proof};
+use crate::manifest::Manifest;
 use crate::output::{Judged, status};
-use crate::sources::{Docker, OwnProcess, PodResources, Ports, Source, Surroundings, WorkloadList};
+use crate::sources::{
+    Docker, Look, OwnProcess, PodResources, Ports, Question, Sight, Source, Surroundings, WorkloadList,
+};
+use crate::text;
 use crate::verbs::check::CheckArgs;
 
 /// Where Docker's socket is, where nobody says otherwise.
@@ -49,6 +53,10 @@ pub(super) struct SnapshotCommand {
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
 
+    /// The twin of $edgeAgent as IoT Hub shows it, or a list of twins; without --manifest also the deployment
+    #[arg(long, value_name = "FILE")]
+    twin: Option<PathBuf>,
+
     /// The file to write; stdout without it
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -65,8 +73,12 @@ pub(super) struct StatusCommand {
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
 
+    /// The twin of $edgeAgent as IoT Hub shows it, or a list of twins; without --manifest also the deployment
+    #[arg(long, value_name = "FILE")]
+    twin: Option<PathBuf>,
+
     /// Show this snapshot, and look at nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "manifest"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "manifest", "twin"])]
     snapshot: Option<PathBuf>,
 
     #[command(flatten)]
@@ -83,7 +95,7 @@ pub(super) struct StatusCommand {
 
 /// Takes a snapshot and writes it down.
 pub(super) fn snapshot(command: &SnapshotCommand) -> anyhow::Result<Exit> {
-    let json = look(&command.source, command.manifest.as_deref())?.to_json();
+    let json = look(&command.source, command.manifest.as_deref(), command.twin.as_deref())?.to_json();
     match &command.output {
         None => say(&json)?,
         Some(path) => write(path, &json).with_context(|| format!("cannot write {}", path.display()))?,
@@ -96,25 +108,30 @@ pub(super) fn status(command: &StatusCommand, style: Style) -> anyhow::Result<Ex
     let settings = command.check.settings(&input::settings(command.settings.as_deref())?)?;
     let snapshot = match &command.snapshot {
         Some(path) => read(path)?,
-        None => look(&command.source, command.manifest.as_deref())?,
+        None => look(&command.source, command.manifest.as_deref(), command.twin.as_deref())?,
     };
     let judged = Judged::of_device(snapshot, &settings, &command.check);
     say(&match command.format {
-        super::ListFormat::Text => status::text(&judged, style.width),
-        super::ListFormat::Json => status::json(&judged),
+        super::ListFormat::Text => status::text(&judged, None, style.width),
+        super::ListFormat::Json => status::json(&judged, None),
     })?;
     Ok(Exit::Pass)
 }
 
-/// Looks once at `names` and joins the deployment in the file `manifest`. What comes back holds no secret, and is what
-/// its file will say.
-pub(super) fn look(names: &[SourceName], manifest: Option<&Path>) -> anyhow::Result<Snapshot> {
-    let manifest = manifest.map(input::one).transpose().map_err(anyhow::Error::msg)?;
+/// Looks once at `names` and joins the deployment in the file `manifest` and the twins in the file `twin`. What comes back
+/// holds no secret, and is what its file will say.
+pub(super) fn look(names: &[SourceName], manifest: Option<&Path>, twin: Option<&Path>) -> anyhow::Result<Snapshot> {
+    let twins = twin.map(twins).transpose()?;
+    let manifest = match manifest {
+        Some(path) => Some(input::one(path).map_err(anyhow::Error::msg)?),
+        None => twins.as_ref().map(deployment).transpose()?.flatten(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start looking at the device")?;
     let entered = runtime.enter();
     let clock = Clock::system();
-    let (sources, mut left_out) = sources(names, clock);
+    let (mut sources, mut left_out) = sources(names, clock);
+    sources.extend(twins.map(|twins| Arc::new(TwinFile(twins)) as Arc<dyn Source>));
     if let Some(manifest) = &manifest {
         let known = Snapshot::of_manifest(manifest.clone(), clock.now());
         for source in &sources {
@@ -130,6 +147,39 @@ pub(super) fn look(names: &[SourceName], manifest: Option<&Path>) -> anyhow::Res
         snapshot.manifest = Observed::Known(manifest);
     }
     snapshot.without_secrets().context("internal error: the snapshot cannot be read back")
+}
+
+/// The twins in the file at `path`.
+fn twins(path: &Path) -> anyhow::Result<RuntimeTwins> {
+    let name = path.display().to_string();
+    let text = input::open(path, &name).map_err(anyhow::Error::msg)?;
+    RuntimeTwins::read(&text).with_context(|| {
+        format!("{name} is no twin: expected `properties` with `desired`, as `az iot hub module-twin show` prints it")
+    })
+}
+
+/// The deployment in the twin of `$edgeAgent`.
+fn deployment(twins: &RuntimeTwins) -> anyhow::Result<Option<Manifest>> {
+    let text = twins.manifest_text();
+    let read = text.map(|text| Manifest::read(&text::Source::new("the twin of $edgeAgent", text)));
+    read.transpose().context("cannot read the deployment in the twin")
+}
+
+/// Twins that somebody read from IoT Hub.
+struct TwinFile(RuntimeTwins);
+
+impl Source for TwinFile {
+    fn name(&self) -> &'static str {
+        "twin"
+    }
+
+    fn question(&self) -> Question {
+        Question::Modules
+    }
+
+    fn look(&self) -> Look<'_> {
+        Box::pin(std::future::ready(Ok(Some(Sight::Twins(Box::new(self.0.clone()))))))
+    }
 }
 
 /// The snapshot in the file at `path`.

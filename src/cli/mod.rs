@@ -72,15 +72,19 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct CheckCommand {
     /// Deployments, templates, layered deployments or createOptions; folders are searched for *.json; - reads stdin
-    #[arg(required_unless_present_any = ["snapshot", "source"], value_name = "PATH")]
+    #[arg(required_unless_present_any = ["snapshot", "source", "twin"], value_name = "PATH")]
     paths: Vec<PathBuf>,
 
     /// Look at this device too, and judge each deployment with what is seen; without a deployment, what runs
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE")]
     source: Vec<device::SourceName>,
 
+    /// Judge what a twin of $edgeAgent says too: a file as IoT Hub shows it, or a list of twins
+    #[arg(long, value_name = "FILE")]
+    twin: Option<PathBuf>,
+
     /// Judge a snapshot that was taken on a device
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "source"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "source", "twin"])]
     snapshot: Option<PathBuf>,
 
     #[command(flatten)]
@@ -200,8 +204,8 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     let settings = command.check.settings(&base)?;
     let device = match &command.snapshot {
         Some(path) => Some(device::read(path)?),
-        None if command.source.is_empty() => None,
-        None => Some(device::look(&command.source, None)?),
+        None if command.source.is_empty() && command.twin.is_none() => None,
+        None => Some(device::look(&command.source, None, command.twin.as_deref())?),
     };
     // What was seen earlier is judged as of then, with the suppressions of that day.
     let now = device.as_ref().map_or_else(now, |snapshot| snapshot.taken_at);

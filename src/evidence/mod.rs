@@ -1,20 +1,23 @@
 //! What can be known about a device, as data: a [`Snapshot`] of what was written and what was seen.
 
 mod attribution;
+mod conflict;
 mod docker;
 mod file;
 mod gpu;
 mod network;
 mod owner;
 mod process;
+mod twins;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use attribution::{Asked, AskedBy, GpuUse, Grant, Granted, GrantedBy, Grants, Holder, ModuleGpus};
+pub use conflict::{About, Conflict, Statement};
 pub use docker::{
     Container, ContainerStatus, DeviceRequest, Engine, GpuOptions, History, ImageId, Limits, Mounted, Proxy,
     ProxyAnswer, PublishedPort,
@@ -23,8 +26,9 @@ pub use file::SnapshotError;
 pub use network::{ClockOffset, Detour, IotHub, MetricsPage, Network, Peer, Reach, Sidecar};
 pub use owner::Owner;
 pub use process::{Namespaces, Process, Space, Volume};
+pub use twins::{AgentTwin, Client, ReportedModule, RuntimePlatform, RuntimeTwins, SiblingTwin, clients};
 
-use crate::manifest::Manifest;
+use crate::manifest::{Form, Manifest, Module};
 
 pub use gpu::{
     ClockEvent, DriverState, Ecc, Gpu, GpuDriver, GpuInstance, GpuProcess, GpuState, Pcie, Pids, RemappedRows,
@@ -77,6 +81,13 @@ impl<T> Observed<T> {
             _ => None,
         }
     }
+
+    /// A source that was given could not answer, for the reason `why`; what another one said stays.
+    pub fn failed(&mut self, why: String) {
+        if self.known().is_none() {
+            *self = Observed::Unknown(Why::failed(why));
+        }
+    }
 }
 
 /// Everything that is known at one moment. The engine sees nothing else.
@@ -91,6 +102,12 @@ pub struct Snapshot {
     pub manifest: Observed<Manifest>,
     /// What runs, by module id.
     pub modules: Observed<BTreeMap<String, ModuleState>>,
+    /// What `$edgeAgent` reports of itself.
+    pub agent: Observed<AgentTwin>,
+    /// The modules that edgeHub knows as its clients, by module id.
+    pub clients: Observed<BTreeMap<String, Client>>,
+    /// What siblings report, by module id.
+    pub twins: Observed<BTreeMap<String, SiblingTwin>>,
     /// The siblings as IoT Edge lists them, by module id.
     pub siblings: Observed<BTreeMap<String, Sibling>>,
     /// What the Docker engine knows of the modules.
@@ -152,6 +169,9 @@ impl Snapshot {
             sources: Vec::new(),
             manifest: Observed::Unknown(Why::not_given("a deployment manifest")),
             modules: Observed::Unknown(Why::not_given("the state of the running modules")),
+            agent: Observed::Unknown(Why::not_given("the twin of $edgeAgent")),
+            clients: Observed::Unknown(Why::not_given("the twin of $edgeHub")),
+            twins: Observed::Unknown(Why::not_given("a route of twin changes")),
             siblings: Observed::Unknown(Why::not_given("IoT Edge's list of modules")),
             engine: Observed::Unknown(Why::not_given("the Docker engine")),
             process: Observed::Unknown(Why::not_given("the process that looks")),
@@ -176,6 +196,43 @@ impl Snapshot {
             _ => Observed::Unknown(Why::failed("the GPUs: their driver does not answer")),
         };
         self.gpu_driver = Observed::Known(driver);
+    }
+}
+
+impl Snapshot {
+    /// How many sources answered.
+    pub fn answered(&self) -> usize {
+        self.sources.iter().filter(|line| line.answer.known().is_some()).count()
+    }
+
+    /// Every module that anybody knows of, by its id. Bare createOptions name none.
+    pub fn module_ids(&self) -> BTreeSet<&str> {
+        let manifest = self.manifest.known().filter(|manifest| manifest.form() != Form::CreateOptions);
+        let declared = manifest.into_iter().flat_map(Manifest::modules).map(Module::id);
+        let reported = self.modules.known().into_iter().flat_map(BTreeMap::keys).map(String::as_str);
+        let listed = self.siblings.known().into_iter().flat_map(BTreeMap::keys).map(String::as_str);
+        let seen = self.engine.known().into_iter().flat_map(|engine| engine.containers.keys()).map(String::as_str);
+        declared.chain(reported).chain(listed).chain(seen).collect()
+    }
+
+    /// What the module `id` does, in the words of who knows it best: the engine, the agent, the list of modules.
+    /// A container that is started again and again is `crashing` all the time.
+    pub fn state(&self, id: &str) -> Option<&'static str> {
+        let container = self.engine.known().and_then(|engine| engine.containers.get(id));
+        let of_container =
+            |container: &Container| if container.is_looping() { "crashing" } else { container.status.word() };
+        let reported = self.modules.known().and_then(|modules| modules.get(id));
+        let of_report = |state: &ModuleState| if state.is_starting() { "starting" } else { state.status.word() };
+        let listed = self.siblings.known().and_then(|modules| modules.get(id));
+        let of_list = |sibling: &Sibling| RuntimeStatus::of_word(&sibling.status).word();
+        container.map(of_container).or(reported.map(of_report)).or(listed.map(of_list))
+    }
+
+    /// Since when it does that, where that is known.
+    pub fn state_since(&self, id: &str) -> Option<Timestamp> {
+        let container = self.engine.known().and_then(|engine| engine.containers.get(id));
+        let reported = self.modules.known().and_then(|modules| modules.get(id));
+        container.map_or(reported.map(|state| state.since), Container::since)
     }
 }
 

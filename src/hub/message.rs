@@ -1,16 +1,13 @@
 //! Telemetry: what goes to the outputs `health` and `gpu`. The deployment must route
 //! `/messages/modules/<us>/outputs/*` to `$upstream`, else edgeHub drops it (`iothub-limits.md` §2).
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::topic::Properties;
 use crate::evidence::{Gpu, Snapshot};
 use crate::finding::Severity;
-use crate::manifest::Form;
-use crate::report::{Report, Standing, Subject};
+use crate::report::{Report, Settled, Standings};
 
 /// The largest message with its properties, in bytes (`iothub-limits.md` §2).
 pub const MAX_MESSAGE: usize = 256 * 1024;
@@ -55,20 +52,40 @@ impl Message {
     }
 }
 
+/// A message that a route led to one of our inputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The input.
+    pub name: String,
+    /// The module that sent it, as edgeHub says.
+    pub sender_module: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 /// A module as it runs and as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// Its id.
     pub id: String,
-    /// What runs: `running`, `starting`, `failed` …; `undeployed` where nothing is reported.
+    /// What it does: `running`, `starting`, `failed` …; `undeployed` where nobody knows of it.
     pub state: &'static str,
-    /// Its migration health, and why.
-    pub standing: Standing,
+    /// Its migration health, why, since when, and how it stood before.
+    pub settled: Settled,
 }
 
 impl Module {
+    /// Whether it runs and stands as `other` does, whatever the words of the finding.
+    pub fn stands_as(&self, other: &Self) -> bool {
+        self.state == other.state && self.settled.standing == other.settled.standing
+    }
+
     fn health(&self) -> &'static str {
-        self.standing.health.word()
+        self.settled.standing.health.word()
+    }
+
+    fn rule(&self) -> Option<&'static str> {
+        self.settled.standing.rule
     }
 }
 
@@ -80,32 +97,33 @@ pub fn transition(number: u64, now: Timestamp, before: &Module, after: &Module) 
         "module": after.id,
         "from": { "state": before.state, "health": before.health() },
         "to": { "state": after.state, "health": after.health() },
-        "rule": after.standing.rule,
+        "rule": after.rule(),
+        "finding": after.settled.finding,
         "at": second(now),
     });
     Message::new("health", number, now, body)
 }
 
 /// How everything stands.
-pub fn summary(number: u64, now: Timestamp, report: &Report, modules: &[Module]) -> Message {
+pub fn summary(number: u64, now: Timestamp, report: &Report, standings: &Standings, modules: &[Module]) -> Message {
     let module = |module: &Module| {
-        let (state, health, rule) = (module.state, module.health(), module.standing.rule);
-        json!({ "module": module.id, "state": state, "health": health, "rule": rule })
+        let (state, health, rule, since) = (module.state, module.health(), module.rule(), second(module.settled.since));
+        json!({ "module": module.id, "state": state, "health": health, "rule": rule, "since": since })
     };
     let modules: Vec<Value> = modules.iter().map(module).collect();
-    let summary = report.summary();
+    let summary = standings.summary;
     let body = json!({
         "schema": "edgeshift.health/1",
         "kind": "summary",
         "target": report.target.to_string(),
-        "health": report.overall_health().word(),
+        "health": standings.overall.standing.health.word(),
         "findings": {
             Severity::Block.word(): summary.block,
             Severity::Silent.word(): summary.silent,
             Severity::Warn.word(): summary.warn,
             Severity::Info.word(): summary.info,
         },
-        "not_evaluated": report.ledger().not_evaluated,
+        "not_evaluated": standings.not_evaluated,
         "modules": modules,
         "at": second(now),
     });
@@ -151,20 +169,13 @@ fn of_gpu(gpu: &Gpu) -> Value {
 }
 
 /// The modules that are written or seen, sorted by id. Bare createOptions name none.
-pub fn modules(report: &Report, snapshot: &Snapshot) -> Vec<Module> {
-    let standings = report.standings();
-    let written = snapshot.manifest.known().into_iter().filter(|manifest| manifest.form() != Form::CreateOptions);
-    let written = written.flat_map(|manifest| manifest.modules().map(|module| module.id().to_owned()));
-    let seen = snapshot.modules.known();
-    let ids: BTreeSet<String> = written.chain(seen.into_iter().flat_map(|seen| seen.keys().cloned())).collect();
-    let module = |id: String| {
-        let state = seen.and_then(|seen| seen.get(&id));
-        let state =
-            state.map_or("undeployed", |state| if state.is_starting() { "starting" } else { state.status.word() });
-        let standing = standings.get(&Subject::Module(id.as_str().into())).copied().unwrap_or_default();
-        Module { id, state, standing }
+pub fn modules(standings: &Standings, snapshot: &Snapshot) -> Vec<Module> {
+    let module = |id: &str| Module {
+        id: id.to_owned(),
+        state: snapshot.state(id).unwrap_or("undeployed"),
+        settled: standings.of_module(id),
     };
-    ids.into_iter().map(module).collect()
+    snapshot.module_ids().into_iter().map(module).collect()
 }
 
 /// Whole seconds with `Z`: edgeHub re-formats fractions (`iothub-limits.md` §1.4).

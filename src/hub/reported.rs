@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{Module, second};
 use crate::evidence::{Gpu, Snapshot};
-use crate::report::Report;
+use crate::report::{Report, Settled, Standings};
 use crate::settings::Desired;
 
 /// The longest patch, in bytes of JSON: edgeHub up to 1.0.8 takes 8,192.
@@ -38,22 +38,28 @@ pub struct About<'a> {
 /// The whole section for one report. `gpus` are those of the last summary: figures that move all the time belong into
 /// telemetry, since every change here costs a twin write. Modules that do not fit are left out, the well ones first,
 /// and counted.
-pub fn section(report: &Report, snapshot: &Snapshot, modules: &[Module], gpus: &[Gpu], about: &About<'_>) -> Value {
-    let summary = report.summary();
-    let ledger = report.ledger();
+pub fn section(
+    report: &Report,
+    standings: &Standings,
+    snapshot: &Snapshot,
+    (modules, gpus): (&[Module], &[Gpu]),
+    about: &About<'_>,
+) -> Value {
+    let summary = standings.summary;
     let mut section = json!({
         "edgeshift": about.edgeshift(report),
         "settings": about.settings(),
-        "health": report.overall_health().word(),
+        "health": standings.overall.standing.health.word(),
+        "health_since": second(standings.overall.since),
         "findings": {
             "block": summary.block, "silent": summary.silent, "warn": summary.warn, "info": summary.info,
-            "fixable": summary.fixable, "not_evaluated": ledger.not_evaluated, "broken": ledger.broken,
+            "fixable": summary.fixable, "not_evaluated": standings.not_evaluated, "broken": report.ledger().broken,
         },
         "gpus": gpus.iter().map(gpu).collect::<Map<_, _>>(),
         "modules": {},
     });
     let mut ordered: Vec<&Module> = modules.iter().collect();
-    ordered.sort_by_key(|module| std::cmp::Reverse(module.standing.health));
+    ordered.sort_by_key(|module| std::cmp::Reverse(module.settled.standing.health));
     let mut room = MAX_SECTION.saturating_sub(size(&section) + key("modules_left_out").len() + 8);
     let mut shown = Map::new();
     for module in &ordered {
@@ -195,15 +201,20 @@ impl About<'_> {
 }
 
 fn entry(module: &Module, snapshot: &Snapshot) -> Value {
-    let mut entry = json!({ "state": module.state, "health": module.standing.health.word() });
-    if let Some(rule) = module.standing.rule {
+    let Settled { standing, since, before, .. } = &module.settled;
+    let mut entry = json!({ "state": module.state, "health": standing.health.word(), "health_since": second(*since) });
+    if let Some(rule) = standing.rule {
         entry["rule"] = rule.into();
     }
-    if let Some(state) = snapshot.modules.known().and_then(|modules| modules.get(&module.id)) {
-        entry["since"] = second(state.since).into();
-        if module.state != "running" {
-            entry["description"] = cut(&state.description).into();
-        }
+    if let Some(before) = before {
+        entry["health_before"] = before.health.word().into();
+    }
+    if let Some(since) = snapshot.state_since(&module.id) {
+        entry["since"] = second(since).into();
+    }
+    let reported = snapshot.modules.known().and_then(|modules| modules.get(&module.id));
+    if let Some(state) = reported.filter(|_| module.state != "running") {
+        entry["description"] = cut(&state.description).into();
     }
     entry
 }

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use super::{Pace, SessionError};
 use crate::hub::desired;
 use crate::hub::topic::{Filter, FromModule};
-use crate::iotedge::{Identity, Token};
+use crate::iotedge::{Identity, Resource, Token};
 
 /// The largest MQTT packet that edgeHub takes, in bytes; a larger one ends the connection (§B3).
 const MAX_PACKET: usize = 262_144;
@@ -125,9 +125,10 @@ impl Connection {
         }
     }
 
-    /// Subscribes to all that a module is told; ready once that is granted.
-    pub(super) async fn subscribe(&self, patience: Duration) -> Result<(), String> {
-        let filters = [Filter::TwinAnswers, Filter::Desired, Filter::Methods];
+    /// Subscribes to all that the module `resource` is told; ready once that is granted.
+    pub(super) async fn subscribe(&self, resource: &Resource, patience: Duration) -> Result<(), String> {
+        let inputs = Filter::Inputs { device: resource.device.clone(), module: resource.module.clone() };
+        let filters = [Filter::TwinAnswers, Filter::Desired, Filter::Methods, inputs];
         let filters = filters.map(|filter| SubscribeFilterInput::new(filter.to_string(), QoS::AtLeastOnce));
         let granted = async {
             let notice = self.client.subscribe_many_tracked(filters).await.map_err(|_| gone())?;

@@ -7,12 +7,12 @@ mod pace;
 
 pub use connection::Endpoint;
 pub use mqtt::Mqtt;
-pub use pace::Pace;
+pub use pace::{Backoff, Pace, chance};
 
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::hub::message::Message;
+use crate::hub::message::{Input, Message};
 use crate::hub::method::{Request, Response};
 
 /// A session with edgeHub. It connects and connects again by itself; whoever uses it decides what to do again about what
@@ -45,6 +45,8 @@ pub enum Event {
     Desired(Value),
     /// Somebody invokes a method and waits for the answer.
     Method(Request, Answer),
+    /// A route led a message of another module to one of our inputs.
+    Input(Input),
 }
 
 /// Where the answer to a method goes.

@@ -16,13 +16,15 @@ use super::connection::{Answered, ConnectError, Connection, Endpoint, Route, nex
 use super::pace::{Pace, chance};
 use super::{Answer, Event, Session, SessionError};
 use crate::hub::desired::{Desired, Step};
-use crate::hub::message::Message;
+use crate::hub::message::{Input, Message};
 use crate::hub::method::{Request, Response};
-use crate::hub::topic::{FromModule, ToModule};
+use crate::hub::topic::{FromModule, Properties, ToModule};
 use crate::iotedge::{Credentials, Identity, Token};
 
 /// Methods that wait for [`Session::next`]. One more is answered with 429.
 const METHODS_WAITING: usize = 16;
+/// Messages to inputs that wait for it. One more is dropped.
+const INPUTS_WAITING: usize = 256;
 /// How long an answer to a method is of use: no caller waits longer (`iothub-limits.md` §3).
 const METHOD: std::time::Duration = std::time::Duration::from_secs(300);
 
@@ -45,6 +47,7 @@ struct Inner {
     known: Mutex<Desired>,
     desired: watch::Sender<Option<Value>>,
     methods: mpsc::Sender<(Request, Answer)>,
+    inputs: mpsc::Sender<Input>,
     stop: watch::Sender<bool>,
     /// Tells requests of this run from those of another one, and from each other.
     run: u64,
@@ -54,6 +57,7 @@ struct Inner {
 /// What [`Session::next`] waits for.
 struct Incoming {
     methods: mpsc::Receiver<(Request, Answer)>,
+    inputs: mpsc::Receiver<Input>,
     desired: watch::Receiver<Option<Value>>,
 }
 
@@ -73,7 +77,9 @@ impl Mqtt {
     pub fn start(identity: Identity, endpoint: Endpoint, credentials: Arc<dyn Credentials>, pace: Pace) -> Self {
         let (methods, waiting) = mpsc::channel(METHODS_WAITING);
         let desired = watch::Sender::new(None);
-        let incoming = tokio::sync::Mutex::new(Incoming { methods: waiting, desired: desired.subscribe() });
+        let (inputs, handed) = mpsc::channel(INPUTS_WAITING);
+        let incoming = Incoming { methods: waiting, inputs: handed, desired: desired.subscribe() };
+        let incoming = tokio::sync::Mutex::new(incoming);
         let inner = Arc::new(Inner {
             identity,
             endpoint,
@@ -83,6 +89,7 @@ impl Mqtt {
             known: Mutex::new(Desired::default()),
             desired,
             methods,
+            inputs,
             stop: watch::Sender::new(false),
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "any number will do")]
             run: (chance() * f64::from(u32::MAX)) as u64,
@@ -126,12 +133,13 @@ impl Session for Mqtt {
     async fn next(&self) -> Option<Event> {
         let mut incoming = self.incoming.lock().await;
         let mut link = self.inner.link.subscribe();
-        let Incoming { methods, desired } = &mut *incoming;
+        let Incoming { methods, inputs, desired } = &mut *incoming;
         tokio::select! {
             biased;
             _ = link.wait_for(|link| matches!(link, Link::Closed)) => None,
             Some((request, answer)) = methods.recv() => Some(Event::Method(request, answer)),
             Ok(()) = desired.changed() => desired.borrow_and_update().clone().map(Event::Desired),
+            Some(input) = inputs.recv() => Some(Event::Input(input)),
         }
     }
 
@@ -261,7 +269,7 @@ impl Inner {
 
     /// Subscribes, then reads the twin whenever something may have been missed. Never ready.
     async fn keep_up(&self, connection: &Arc<Connection>) {
-        while let Err(why) = connection.subscribe(self.pace.request).await {
+        while let Err(why) = connection.subscribe(&self.identity.resource, self.pace.request).await {
             tracing::warn!(%why, "Subscribing failed.");
             sleep(self.pace.pause_after(1)).await;
         }
@@ -319,8 +327,12 @@ impl Inner {
                 self.take(connection, step);
             }
             Some(ToModule::Method { name, rid }) => self.invoked(name, rid, &publish.payload),
-            Some(ToModule::Input { .. }) => tracing::debug!("A message to an input was passed over: there are none."),
-            None => tracing::debug!(bytes = publish.payload.len(), "A message on an unknown topic was passed over."),
+            Some(ToModule::Input { device, module, input, properties }) if self.is_us(&device, &module) => {
+                self.handed(input, &properties, &publish.payload);
+            }
+            Some(ToModule::Input { .. }) | None => {
+                tracing::debug!(bytes = publish.payload.len(), "A message on an unknown topic was passed over.");
+            }
         }
     }
 
@@ -332,6 +344,24 @@ impl Inner {
             }
             Step::Ask => connection.ask.notify_one(),
         }
+    }
+
+    /// Hands a message to an input on, unless we sent it ourselves: a route of twin changes brings our own as well.
+    fn handed(&self, name: String, properties: &Properties, body: &[u8]) {
+        let sender_module = properties.get(Properties::SENDER_MODULE).map(str::to_owned);
+        let sender_device = properties.get(Properties::SENDER_DEVICE).unwrap_or(&self.identity.resource.device);
+        if sender_module.as_deref().is_some_and(|module| self.is_us(sender_device, module)) {
+            return;
+        }
+        let input = Input { name, sender_module, body: body.to_vec() };
+        if self.inputs.try_send(input).is_err() {
+            tracing::warn!("A message to an input was dropped: too many wait.");
+        }
+    }
+
+    fn is_us(&self, device: &str, module: &str) -> bool {
+        let resource = &self.identity.resource;
+        resource.device == device && resource.module == module
     }
 
     /// Hands a method on and sees to it that it is answered.

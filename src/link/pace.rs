@@ -27,6 +27,32 @@ pub struct Pace {
     pub drain: Duration,
 }
 
+/// Pauses between tries that fail, one after the other: doubled each time up to the longest, each drawn between half and
+/// all of it.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    pause: (Duration, Duration),
+    failures: u32,
+}
+
+impl Backoff {
+    /// The pause after the first failure, and the longest one.
+    pub fn new(first: Duration, longest: Duration) -> Self {
+        Self { pause: (first, longest), failures: 0 }
+    }
+
+    /// Another try failed: how long to wait.
+    pub fn failed(&mut self) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        pause_after(self.pause, self.failures)
+    }
+
+    /// A try went well.
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self {
@@ -45,9 +71,7 @@ impl Default for Pace {
 impl Pace {
     /// The pause after `failures` in a row.
     pub(super) fn pause_after(&self, failures: u32) -> Duration {
-        let (first, longest) = self.pause;
-        let pause = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
-        pause.mul_f64(0.5 + 0.5 * chance())
+        pause_after(self.pause, failures)
     }
 
     /// When the token is to be renewed, from when it was signed.
@@ -56,8 +80,13 @@ impl Pace {
     }
 }
 
+fn pause_after((first, longest): (Duration, Duration), failures: u32) -> Duration {
+    let pause = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
+    pause.mul_f64(0.5 + 0.5 * chance())
+}
+
 /// A number from 0 to 1.
-pub(super) fn chance() -> f64 {
+pub fn chance() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness there is no jitter, and nothing worse.
     let _ = SystemRandom::new().fill(&mut bytes);

@@ -40,6 +40,7 @@ pub use options::Options;
 pub(crate) use placeholder::has_placeholder;
 pub use route::Route;
 pub(crate) use secrets::holds_secret;
+pub use secrets::{is_secret_name, open_text};
 pub(crate) use twin::MAX_SECTION;
 pub use twin::Section;
 pub(crate) use upstream::{UPSTREAM_PROTOCOL, UpstreamProtocol};
@@ -200,6 +201,11 @@ impl Manifest {
     /// The module `id`.
     pub fn module(&self, id: &str) -> Option<Module<'_>> {
         self.modules().find(|module| module.id() == id)
+    }
+
+    /// `$version` of the desired properties of `$edgeAgent`, which IoT Hub gives a deployment of one device.
+    pub fn version(&self) -> Option<i64> {
+        self.agent()?.get("$version").and_then(At::as_i64)
     }
 
     /// `$edgeAgent` → `properties.desired`.

@@ -157,6 +157,25 @@ fn variable(at: At<'_>) -> Option<(&str, Range<usize>)> {
     None
 }
 
+/// A text that is no part of a manifest, without secrets: all of it is overwritten where its shape says secret, else user
+/// and password of URLs are.
+pub fn open_text(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let is_secret = SECRET_MARKS.iter().any(|mark| lower.contains(mark));
+    let secrets = if is_secret { vec![0..text.len()] } else { userinfo(text) };
+    let mut open = text.to_owned();
+    for secret in secrets.into_iter().rev() {
+        open.replace_range(secret.clone(), &"*".repeat(secret.len()));
+    }
+    open
+}
+
+/// Whether what is called `name` is a secret.
+pub fn is_secret_name(name: &str) -> bool {
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
 /// Whether a string has something in it that must not be shown, so that no edit may repeat it.
 pub(crate) fn holds_secret(at: At<'_>) -> bool {
     !secret_parts(at).is_empty()
@@ -199,11 +218,6 @@ fn follows_secret_flag(at: At<'_>) -> bool {
         .and_then(|list| list.items().take_while(|item| item.id() != at.id()).last());
     let flag = before.and_then(At::as_str).filter(|text| text.starts_with('-') && !text.contains('='));
     flag.is_some_and(is_secret_name)
-}
-
-fn is_secret_name(name: &str) -> bool {
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 fn is_registry_credential(at: At<'_>) -> bool {

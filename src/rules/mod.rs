@@ -221,6 +221,12 @@ registry! {
         no_container
         ended
         restarted
+        disconnected
+        conflict
+        not_applied
+        deployment_code
+        unknown
+        platform
     }
 
     gpu {

@@ -35,8 +35,8 @@ pub struct Settings {
     pub intervals: Intervals,
     /// What the module sends as telemetry.
     pub outputs: Outputs,
-    /// How much the module writes into its log.
-    pub log: LogLevel,
+    /// How much the module writes into its log; as much as edgeAgent where nothing is set.
+    pub log: Option<LogLevel>,
     /// The deployment that the module judges, or the twin of `$edgeAgent`, as text: whole, or in pieces of at most 4 KB.
     pub manifest: Option<Handed>,
 }

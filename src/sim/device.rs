@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Scenario;
+use crate::evidence::RuntimeTwins;
 use crate::sources::{Look, Question, Sight, Source};
 
 /// A device that was switched on at some moment and follows a scenario since.
@@ -59,12 +60,20 @@ impl Source for Part {
         let (scenario, elapsed) = (&self.device.scenario, self.device.elapsed());
         let sight = match self.question {
             Question::Manifest => Sight::Manifest(Box::new(scenario.manifest().clone())),
-            Question::Modules => Sight::Modules(scenario.modules(elapsed)),
+            Question::Modules => {
+                let (agent, modules) = (Some(Scenario::agent()), Some(scenario.modules(elapsed)));
+                Sight::Twins(Box::new(RuntimeTwins { agent, modules, ..RuntimeTwins::default() }))
+            }
             Question::Gpus => {
                 let gpus = scenario.gpus(elapsed);
                 Sight::Gpus(scenario.driver(), gpus)
             }
-            Question::Siblings | Question::Engine | Question::Process | Question::Network | Question::Grants => {
+            Question::Reports
+            | Question::Siblings
+            | Question::Engine
+            | Question::Process
+            | Question::Network
+            | Question::Grants => {
                 return Box::pin(std::future::ready(Ok(None)));
             }
         };

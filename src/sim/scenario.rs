@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::evidence::{Gpu, GpuDriver, RuntimeStatus};
+use crate::evidence::{AgentTwin, Gpu, GpuDriver, ReportedModule, RuntimePlatform, RuntimeStatus};
 use crate::manifest::{FPGA, GPU, Manifest, Module};
-use crate::sources::ReportedModule;
 use crate::text::{self, At, Source};
 
 /// The deployment of the built-in scenario: an FPGA deployment with the features of the migration guide's samples.
@@ -79,9 +78,21 @@ impl Scenario {
                     "Module Failed with container status Unknown More Info: K8s reason:  with message: ".to_owned(),
                 ),
             };
-            Some((id.clone(), ReportedModule { status, description, exit_code: 0 }))
+            Some((id.clone(), ReportedModule { status, description, exit_code: 0, since: None }))
         };
         self.fates.iter().filter_map(reported).collect()
+    }
+
+    /// What the agent reports of itself: the deployment is applied, on a cluster of one master and one worker.
+    pub(super) fn agent() -> AgentTwin {
+        let (os, architecture) = (Some("Kubernetes".to_owned()), Some("amd64".to_owned()));
+        AgentTwin {
+            desired_version: Some(1),
+            last_version: Some(1),
+            code: Some(200),
+            platform: RuntimePlatform { os, architecture, nodes: Some(2) },
+            ..AgentTwin::default()
+        }
     }
 
     /// The modules that have a container, as the workload API lists them on Docker: of their options only the labels

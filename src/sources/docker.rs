@@ -289,7 +289,7 @@ async fn container(host: &Host, found: ContainerInspectResponse, history: Histor
     };
     let image_id = ImageId(found.image.unwrap_or_default());
     let container = Container {
-        gpus: gpu_options(docker, &host, &variables, &image_id).await,
+        gpus: gpu_options(&host.docker, &config_of_host, &variables, &image_id).await,
         id,
         image: config.image.unwrap_or_default(),
         image_id,

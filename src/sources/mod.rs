@@ -20,12 +20,7 @@ pub use pod_resources::PodResources;
 pub use process::OwnProcess;
 pub use workload::WorkloadList;
 
-use crate::evidence::{Engine, Gpu, GpuDriver, Grants, Network, Process, RuntimeStatus, Sibling, Snapshot};
-pub use network::{Ports, Surroundings};
-pub use process::OwnProcess;
-pub use workload::WorkloadList;
-
-use crate::evidence::{Engine, Gpu, GpuDriver, Network, Process, RuntimeStatus, Sibling, Snapshot};
+use crate::evidence::{Engine, Gpu, GpuDriver, Grants, Network, Process, RuntimeTwins, Sibling, SiblingTwin, Snapshot};
 use crate::manifest::Manifest;
 
 /// One source of evidence.
@@ -60,6 +55,8 @@ pub enum Question {
     Manifest,
     /// What runs?
     Modules,
+    /// What do siblings report?
+    Reports,
     /// Which modules does IoT Edge list?
     Siblings,
     /// What does the Docker engine know of the modules?
@@ -82,8 +79,10 @@ pub type Look<'a> = Pin<Box<dyn Future<Output = Result<Option<Sight>, String>> +
 pub enum Sight {
     /// The deployment as it was written.
     Manifest(Box<Manifest>),
-    /// Every module as IoT Edge reports it, by its id.
-    Modules(BTreeMap<String, ReportedModule>),
+    /// What IoT Edge's own modules report: which modules run, what became of the deployment, who is connected.
+    Twins(Box<RuntimeTwins>),
+    /// What siblings report in their own twins, by module id.
+    Reports(BTreeMap<String, SiblingTwin>),
     /// Every module as the workload API lists it, by its id.
     Siblings(BTreeMap<String, Sibling>),
     /// The Docker engine.
@@ -96,15 +95,4 @@ pub enum Sight {
     Gpus(GpuDriver, Vec<Gpu>),
     /// What the kubelet gave to whom.
     Grants(Box<Grants>),
-}
-
-/// A module in the reported properties of `$edgeAgent`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedModule {
-    /// `runtimeStatus`
-    pub status: RuntimeStatus,
-    /// `statusDescription`
-    pub description: String,
-    /// `exitCode`
-    pub exit_code: i64,
 }

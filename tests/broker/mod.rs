@@ -80,7 +80,7 @@ impl Broker {
     /// The next connection, accepted and subscribed, which asks for the twin.
     pub(crate) async fn subscribed(&mut self) -> Peer {
         let (mut peer, _) = self.accepted().await;
-        assert_eq!(peer.subscribe().await.len(), 3);
+        assert_eq!(peer.subscribe().await.len(), 4);
         peer
     }
 }

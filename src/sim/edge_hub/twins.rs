@@ -37,6 +37,13 @@ impl EdgeHub {
         Ok(())
     }
 
+    /// Reports for a module that is not connected: a sibling that a scenario plays. An error is why it is refused.
+    pub fn report_for(&self, module: &str, patch: &Value) -> Result<(), String> {
+        self.report(module, patch)?;
+        self.route_twin_change(module, patch.to_string().as_bytes());
+        Ok(())
+    }
+
     /// Sends to IoT Hub what waits. What it refuses is kept, and goes with the next patch again.
     pub(super) fn sync(&self) {
         let waiting: Vec<(String, Value)> = {
