@@ -242,6 +242,19 @@ impl Rule {
         self.id.split('-').next().unwrap_or_default()
     }
 
+    /// What it finds in `module`, for a rule that leaves to it what it says already. Nothing for rules about anything else
+    /// than modules as they are written.
+    pub(crate) fn findings_in(&self, module: Module<'_>, context: &Context<'_>) -> Vec<Finding> {
+        let applies = self.targets.contains(&context.target.platform);
+        match &self.check {
+            Check::Module(check) if applies => match check(module, context) {
+                Verdict::Judged(findings) => findings,
+                Verdict::NotApplicable => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether `name` is the rule's id or one of its codes, in any case.
     pub fn answers_to(&self, name: &str) -> bool {
         self.id.eq_ignore_ascii_case(name) || self.codes.iter().any(|code| code.eq_ignore_ascii_case(name))

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::{Edit, Path, Span};
+use crate::text::{Document, Edit, Path, Span};
 
 /// How bad a finding is. `block` and `silent` rank equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
@@ -186,6 +186,16 @@ impl Finding {
     pub fn fix(mut self, fix: Fix) -> Self {
         self.fix = Some(fix);
         self
+    }
+
+    /// Whether it points at bytes of `span`, with its own place or one that belongs to it.
+    pub(crate) fn points_at(&self, span: Span, document: &Document) -> bool {
+        let wanted = document.ranges(span);
+        let meets = |own: Span| {
+            let own = document.ranges(own);
+            own.iter().any(|own| wanted.iter().any(|wanted| own.start < wanted.end && wanted.start < own.end))
+        };
+        self.at.is_some_and(meets) || self.related.iter().any(|related| meets(related.at))
     }
 }
 

@@ -50,7 +50,7 @@ const BROKEN: [(&str, &str); 12] = [
 const FILES: usize = 391;
 const MODULES: usize = 1_759;
 /// Findings: block, silent, warn, info. A change of a rule changes these; look at what changed before you change them.
-const FINDINGS: [usize; 4] = [435, 198, 1_166, 3_405];
+const FINDINGS: [usize; 4] = [439, 198, 1_166, 3_405];
 
 #[test]
 #[ignore = "needs EDGESHIFT_CORPUS"]

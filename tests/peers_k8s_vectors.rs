@@ -239,6 +239,8 @@ fn deployment_view(
     };
     let module = container(&parameters.name);
     let secrets = spec["imagePullSecrets"].as_array();
+    let configs = [&settings.proxy_config, &settings.proxy_trust, &settings.agent_config];
+    let is_own = |volume: &&Value| configs.iter().all(|config| config.volume.as_deref() != volume["name"].as_str());
     let mut view = module.clone();
     let more = json!({
         "deployment": whole, "deploymentSpec": whole["spec"], "podSpec": spec,
@@ -246,7 +248,7 @@ fn deployment_view(
         "container": parameters.name,
         "containers": { "proxy": container("proxy"), parameters.name.as_str(): module },
         "moduleContainer": module, "proxyContainer": container("proxy"),
-        "volume": spec["volumes"][0], "volumeMount": module["volumeMounts"][0],
+        "volume": spec["volumes"].as_array().unwrap().iter().find(is_own), "volumeMount": module["volumeMounts"][0],
         "volumes": spec["volumes"], "moduleVolumeMounts": module["volumeMounts"],
         "imagePullSecrets": secrets.map(|list| list.iter().map(|one| one["name"].clone()).collect::<Vec<_>>()),
         "podSecurityContext": spec["securityContext"],

@@ -45,7 +45,7 @@ impl Lenient<'_> {
 }
 
 /// What a value is, for people.
-fn word(at: At<'_>) -> &'static str {
+pub(crate) fn word(at: At<'_>) -> &'static str {
     match at.kind() {
         Kind::Null => "null",
         Kind::Bool(_) => "a boolean",

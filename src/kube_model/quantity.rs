@@ -18,56 +18,68 @@ pub(crate) fn cpu(thousandths: u64) -> String {
     }
 }
 
-/// What a quantity stands for, in thousandths of its unit (of a byte, of a core): decimal digits, perhaps with a point, and
-/// a suffix `m`, `k`, `M` … `E` or `Ki` … `Ei`, or an exponent. `None` for what the API server refuses, such as `128MB`
-/// (`kubernetes-observed.md`). What is smaller than a thousandth is rounded up, as Kubernetes does.
+/// What a quantity stands for, in thousandths of its unit (of a byte, of a core), rounded up as Kubernetes does: see
+/// [`nanos`].
 pub(crate) fn thousandths(text: &str) -> Option<i128> {
-    const SUFFIXES: [(&str, i128, i128); 14] = [
-        ("Ki", 1 << 10, 1),
-        ("Mi", 1 << 20, 1),
-        ("Gi", 1 << 30, 1),
-        ("Ti", 1 << 40, 1),
-        ("Pi", 1 << 50, 1),
-        ("Ei", 1 << 60, 1),
-        ("n", 1, 1_000_000_000),
-        ("u", 1, 1_000_000),
-        ("m", 1, 1_000),
-        ("k", 1_000, 1),
-        ("M", 1_000_000, 1),
-        ("G", 1_000_000_000, 1),
-        ("T", 1_000_000_000_000, 1),
-        ("P", 1_000_000_000_000_000, 1),
-    ];
+    let nanos = nanos(text)?;
+    let (quotient, rest) = (nanos / 1_000_000, nanos % 1_000_000);
+    Some(quotient + rest.signum())
+}
+
+/// What a quantity stands for, in billionths of its unit, smaller than which there is nothing: decimal digits, perhaps
+/// with a point, and a suffix `n`, `u`, `m`, `k`, `M` … `E` or `Ki` … `Ei`, or an exponent (K8S-VAL `quantity.go`, which
+/// also takes a suffix alone for nothing of it). `None` for what the API server refuses, such as `128MB`
+/// (`kubernetes-observed.md`).
+pub(crate) fn nanos(text: &str) -> Option<i128> {
+    const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    const DECIMAL: [(&str, i32); 10] =
+        [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
+    // Blanks around it are read over.
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
+    }
     let (sign, text) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, suffix) = text.split_at(digits_end);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') || number.len() > 18 {
-        return None;
-    }
-    let (times, over) = match suffix {
-        "" => (1, 1),
-        "E" => (1_000_000_000_000_000_000, 1),
-        suffix => match SUFFIXES.iter().find(|(known, ..)| *known == suffix) {
-            Some((_, times, over)) => (*times, *over),
-            None => exponent(suffix)?,
-        },
+    let end = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (whole, rest) = text.split_at(end(text));
+    let (fraction, suffix) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(end(rest)),
+        None => ("", rest),
     };
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?.checked_mul(over)?;
-    let thousandths = digits.checked_mul(times)?.checked_mul(1_000)?;
-    let (quotient, rest) = (thousandths / scale, thousandths % scale);
-    Some(sign * (quotient + i128::from(rest > 0)))
-}
-
-/// `e3`, `E-2`: what to multiply with and what to divide by.
-fn exponent(suffix: &str) -> Option<(i128, i128)> {
-    let power: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-    let ten = 10_i128.checked_pow(power.unsigned_abs().min(18))?;
-    Some(if power < 0 { (1, ten) } else { (ten, 1) })
+    let places = i32::try_from(fraction.len()).ok()?;
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    // More than there are devices in the world.
+    let most = i128::MAX >> 1;
+    let number = if digits.is_empty() { 0 } else { digits.parse().unwrap_or(most) };
+    let scaled = |number: i128, power: i32| {
+        let Some(factor) = 10_i128.checked_pow(power.unsigned_abs()) else {
+            return if number == 0 {
+                0
+            } else if power < 0 {
+                1
+            } else {
+                most
+            };
+        };
+        if power < 0 {
+            number / factor + i128::from(number % factor > 0)
+        } else {
+            number.checked_mul(factor).map_or(most, |number| number.min(most))
+        }
+    };
+    let power_of = |power: i32| power.checked_add(9 - places).map(|power| scaled(number, power));
+    let nanos = if let Some(place) = BINARY.iter().position(|binary| *binary == suffix) {
+        scaled(number.checked_mul(1 << (10 * (place + 1))).unwrap_or(most), 9 - places)
+    } else if let Some((_, power)) = DECIMAL.iter().find(|(decimal, _)| *decimal == suffix) {
+        power_of(*power)?
+    } else {
+        power_of(suffix.strip_prefix(['e', 'E'])?.parse().ok()?)?
+    };
+    Some(sign * nanos)
 }
 
 #[cfg(test)]
@@ -89,8 +101,17 @@ mod tests {
             ("-1", Some(-1_000)),
             ("128MB", None),
             ("128 Mi", None),
+            (" 2 ", Some(2_000)),
             ("", None),
-            ("Mi", None),
+            ("Mi", Some(0)),
+            ("007", Some(7_000)),
+            ("1.", Some(1_000)),
+            ("1e-3", Some(1)),
+            ("1e", None),
+            ("1e+2", Some(100_000)),
+            ("12345678901234567890", Some(12_345_678_901_234_567_890_000)),
+            ("1.0000000001", Some(1_001)),
+            ("0.9999", Some(1_000)),
             ("1.2.3", None),
             ("0x10", None),
         ] {

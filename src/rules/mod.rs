@@ -173,6 +173,8 @@ registry! {
         healthcheck
         elevated
         no_effect
+        refused
+        unreadable
     }
 
     hub {

@@ -252,7 +252,8 @@ impl Document {
         &self.nodes[node.children.start as usize..node.children.end as usize]
     }
 
-    fn slice(&self, span: Span) -> &str {
+    /// What is written at `span`, in the text of its layer.
+    pub fn slice(&self, span: Span) -> &str {
         &self.layer_text(span)[span.start as usize..span.end as usize]
     }
 

@@ -73,7 +73,7 @@ pub fn equal(one: &PersistentVolumeClaim, other: &PersistentVolumeClaim) -> bool
 
 /// The name of the claim object. Before beta13 it was made by another rule than the name under which the pod asks for
 /// it, and before beta5 it had the module in front; that both together were cleaned is inferred.
-fn claim_name(source: &str, module: &str, agent: Agent) -> Option<String> {
+pub(super) fn claim_name(source: &str, module: &str, agent: Agent) -> Option<String> {
     if agent >= Agent::beta(13) {
         dns_label(source)
     } else if agent >= Agent::beta(5) {

@@ -3,10 +3,13 @@
 
 mod claim;
 mod custom;
+mod ignored;
 mod parameters;
+mod place;
 mod pod;
 mod registry;
 mod service;
+mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +23,7 @@ use thiserror::Error;
 pub use self::claim::{claims, equal as claims_equal};
 pub use self::custom::{custom_object, custom_object_name};
 pub use self::parameters::{Extensions, ModuleVolume, Parameters, ServiceOptions};
+pub(crate) use self::place::{Refused, refused_of};
 pub use self::pod::deployment;
 pub use self::registry::{RegistryCredential, pull_secret, pull_secret_name};
 pub use self::service::{port_key, service};
@@ -119,6 +123,8 @@ pub enum FaultKind {
     Argument,
     /// `NullReferenceException`
     NullReference,
+    /// `IndexOutOfRangeException`
+    IndexOutOfRange,
 }
 
 /// Something that the agent throws while it translates.
@@ -164,6 +170,7 @@ impl FaultKind {
             FaultKind::Json => "JsonSerializationException",
             FaultKind::Argument => "ArgumentException",
             FaultKind::NullReference => "NullReferenceException",
+            FaultKind::IndexOutOfRange => "IndexOutOfRangeException",
         }
     }
 }
@@ -294,6 +301,19 @@ pub fn translate(manifest: &Manifest, settings: &AgentSettings) -> Objects {
         _ => custom_object(&planned, settings),
     };
     Objects { modules, pull_secrets: pull_secrets.into_values().collect(), custom_object, faults }
+}
+
+/// What the agent throws over `module` alone, the first that it meets first.
+pub(crate) fn faults_of(module: Module<'_>, settings: &AgentSettings) -> Vec<Fault> {
+    let parameters = match Parameters::read(module, settings) {
+        Ok(parameters) => parameters,
+        Err(fault) => return vec![*fault],
+    };
+    let labels = Labels::new();
+    let service = service(&parameters, &labels, settings).err();
+    let deployment = deployment(&parameters, &labels, settings).err();
+    let claims = claims(&parameters, &labels, settings).err();
+    [service, deployment, claims].into_iter().flatten().map(|fault| *fault).collect()
 }
 
 /// The service account of a module.

@@ -9,17 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::super::lenient::{self, ShapeError};
 use super::super::names::{annotation_key, k8s_value};
 use super::super::{AgentSettings, ServiceKind};
-use super::{Fault, FaultKind, Ignored, Labels, Stage};
+use super::shape::CREATE_OPTIONS;
+use super::{Fault, FaultKind, Labels, Stage};
 use crate::manifest::{Form, Module, Options};
 use crate::target::Agent;
 use crate::text::{At, Kind};
 
 /// What the agent reads of createOptions into properties of its own; all else is kept aside, by name.
-const KNOWN: [&str; 6] = ["Image", "Env", "ExposedPorts", "HostConfig", "Labels", "NetworkingConfig"];
-
-/// What has an effect: at the top, and in `HostConfig`. `Image` is read but `settings.image` is used.
-const EFFECTIVE: [&str; 4] = ["Env", "ExposedPorts", "HostConfig", "Labels"];
-const EFFECTIVE_HOST: [&str; 4] = ["Binds", "Mounts", "PortBindings", "Privileged"];
+const KNOWN: [&str; 7] = ["Image", "Env", "ExposedPorts", "HostConfig", "Labels", "Name", "NetworkingConfig"];
 
 /// A module, ready to be mapped.
 #[derive(Debug)]
@@ -167,53 +164,6 @@ impl<'m> Parameters<'m> {
         Ok(annotations)
     }
 
-    /// What of createOptions has no effect with `settings`.
-    pub(super) fn ignored(&self, settings: &AgentSettings) -> Vec<Ignored> {
-        let since = |beta: u8| settings.agent < Agent::beta(beta);
-        let mut ignored = Vec::new();
-        let mut note = |option: String, because| ignored.push(Ignored { option, because });
-        let untranslated = "the agent does not translate it";
-        let too_old = "this version of the agent does not translate it yet";
-        let Some(root) = self.module.options().root() else { return ignored };
-        for at in self.module.manifest().document().at(root).members().filter(|at| says_something(*at)) {
-            let Some(key) = at.key() else { continue };
-            let is = |name: &str| key.eq_ignore_ascii_case(name);
-            if is("Image") {
-                note(key.to_owned(), "`settings.image` is used");
-            } else if ["Cmd", "Entrypoint", "WorkingDir"].into_iter().any(is) {
-                if since(6) {
-                    note(key.to_owned(), too_old);
-                }
-            } else if key == "k8s-experimental" {
-                if !settings.extensions {
-                    note(key.to_owned(), "extensions are switched off");
-                } else if self.extensions.is_none() {
-                    note(key.to_owned(), "it is no object");
-                }
-                for at in at.members().filter_map(At::key).filter(|key| !Extensions::knows(key, settings.agent)) {
-                    note(format!("k8s-experimental.{at}"), "the agent knows no such extension");
-                }
-            } else if !EFFECTIVE.into_iter().any(is) {
-                note(key.to_owned(), untranslated);
-            }
-        }
-        let host = self.module.option(&["HostConfig"]);
-        for at in host.into_iter().flat_map(At::members).filter(|at| says_something(*at)) {
-            let Some(key) = at.key() else { continue };
-            let is = |name: &str| key.eq_ignore_ascii_case(name);
-            let mode = [("IpcMode", 10), ("NetworkMode", 11), ("PidMode", 14)].into_iter().find(|(name, _)| is(name));
-            let because = match mode {
-                Some((_, beta)) if since(beta) => too_old,
-                Some(_) if at.as_str().is_some_and(|mode| mode.eq_ignore_ascii_case("host")) => continue,
-                Some(_) => "only `host` has an effect",
-                None if EFFECTIVE_HOST.into_iter().any(is) => continue,
-                None => untranslated,
-            };
-            note(format!("HostConfig.{key}"), because);
-        }
-        ignored
-    }
-
     /// A list of words at the top: `Cmd` and `Entrypoint`.
     fn executed(&self, key: &str, agent: Agent) -> Result<Option<Vec<String>>, Box<Fault>> {
         let Some(at) = self.late(key, agent) else { return Ok(None) };
@@ -231,31 +181,11 @@ impl<'m> Parameters<'m> {
         found.filter(|at| at.kind() != Kind::Null)
     }
 
-    /// Whether what the agent reads into properties of its own has their shape.
+    /// Whether what the agent reads into properties of its own has their types.
     fn typed(&self) -> Result<(), Box<Fault>> {
-        type Texts = Vec<Option<String>>;
-        type Map<T> = BTreeMap<String, T>;
-        type Keys = BTreeMap<String, serde_json::Value>;
-        let top = |key: &'static str| self.module.option(&[key]);
-        let host = |key: &'static str| self.module.option(&["HostConfig", key]);
-        self.shape::<Texts>(top("Env"))?;
-        self.shape::<Keys>(top("ExposedPorts"))?;
-        self.shape::<Map<Option<String>>>(top("Labels"))?;
-        self.shape::<Keys>(top("HostConfig"))?;
-        self.shape::<Texts>(host("Binds"))?;
-        self.shape::<Vec<RawMount>>(host("Mounts"))?;
-        self.shape::<Map<Option<Vec<RawBinding>>>>(host("PortBindings"))?;
-        self.shape::<bool>(host("Privileged"))?;
-        for key in ["IpcMode", "NetworkMode", "PidMode"] {
-            self.shape::<String>(host(key))?;
-        }
-        Ok(())
-    }
-
-    fn shape<T: serde::de::DeserializeOwned>(&self, at: Option<At<'m>>) -> Result<(), Box<Fault>> {
-        let Some(at) = at else { return Ok(()) };
-        lenient::read::<Option<T>>(at).map_err(|error| self.unreadable(at, &error))?;
-        Ok(())
+        let Some(root) = self.module.options().root() else { return Ok(()) };
+        let root = self.module.manifest().document().at(root);
+        CREATE_OPTIONS.check(root).map_err(|error| Box::new(self.unreadable(root, &error)))
     }
 
     fn unreadable(&self, at: At<'m>, error: &ShapeError) -> Fault {
@@ -264,32 +194,13 @@ impl<'m> Parameters<'m> {
     }
 }
 
-/// The shape of an element of `Mounts`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-#[expect(dead_code, reason = "read for its shape alone; the mappers read the document, for the places")]
-struct RawMount {
-    r#type: Option<String>,
-    source: Option<String>,
-    target: Option<String>,
-    read_only: Option<bool>,
-}
-
-/// The shape of a host port.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-#[expect(dead_code, reason = "read for its shape alone; the mappers read the document, for the places")]
-struct RawBinding {
-    host_port: Option<String>,
-}
-
 impl Extensions {
     /// Reads the object `at` as the agent of that version does; what it does not know yet is left out.
     pub(crate) fn read(at: At<'_>, agent: Agent) -> Result<Self, ShapeError> {
         let known =
             |key: &str| at.get_ignoring_case(key).filter(|at| at.kind() != Kind::Null && Self::knows(key, agent));
         let raw: Option<RawServiceOptions> = known("serviceOptions").map(lenient::read).transpose()?;
-        Ok(Self {
+        let mut extensions = Self {
             node_selector: known("nodeSelector").map(lenient::read).transpose()?,
             resources: known("resources").map(lenient::read).transpose()?,
             volumes: known("volumes").map(lenient::read).transpose()?,
@@ -299,10 +210,37 @@ impl Extensions {
                 address: raw.address,
             }),
             strategy: known("strategy").map(lenient::read).transpose()?,
-        })
+        };
+        extensions.forget_newer_fields();
+        Ok(extensions)
     }
 
-    fn knows(key: &str, agent: Agent) -> bool {
+    /// Drops what Kubernetes got after 1.16, whose types the agent has: its JSON library passes over unknown fields.
+    fn forget_newer_fields(&mut self) {
+        if let Some(resources) = &mut self.resources {
+            resources.claims = None;
+        }
+        for entry in self.volumes.iter_mut().flatten() {
+            if let Some(volume) = &mut entry.volume {
+                (volume.ephemeral, volume.image) = (None, None);
+                let sources = volume.projected.iter_mut().flat_map(|projected| projected.sources.iter_mut().flatten());
+                sources.for_each(|source| source.cluster_trust_bundle = None);
+            }
+            entry.volume_mounts.iter_mut().flatten().for_each(|mount| mount.recursive_read_only = None);
+        }
+        if let Some(context) = &mut self.security_context {
+            context.app_armor_profile = None;
+            context.fs_group_change_policy = None;
+            context.seccomp_profile = None;
+            context.se_linux_change_policy = None;
+            context.supplemental_groups_policy = None;
+            if let Some(windows) = &mut context.windows_options {
+                windows.host_process = None;
+            }
+        }
+    }
+
+    pub(super) fn knows(key: &str, agent: Agent) -> bool {
         let since = match key.to_ascii_lowercase().as_str() {
             "nodeselector" | "resources" | "volumes" => 3,
             "securitycontext" => 5,
@@ -311,18 +249,6 @@ impl Extensions {
             _ => return false,
         };
         agent >= Agent::beta(since)
-    }
-}
-
-/// Whether a value is more than the absence of one.
-fn says_something(at: At<'_>) -> bool {
-    match at.kind() {
-        Kind::Null | Kind::Bool(false) => false,
-        Kind::Bool(true) => true,
-        Kind::Number => at.raw().chars().any(|c| ('1'..='9').contains(&c)),
-        Kind::String => at.as_str().is_some_and(|text| !text.is_empty()),
-        Kind::Array => at.items().len() > 0,
-        Kind::Object => at.members().len() > 0,
     }
 }
 
@@ -338,7 +264,7 @@ fn twice(module: Module<'_>) -> Option<At<'_>> {
 }
 
 /// The image, with the tag that the agent adds. createOptions alone and layers over other deployments need none.
-fn image(module: Module<'_>) -> Option<String> {
+pub(super) fn image(module: Module<'_>) -> Option<String> {
     let partial = matches!(module.manifest().form(), Form::CreateOptions | Form::Layered);
     let settings = module.entry().get("settings");
     let written = settings.and_then(|settings| settings.get_ignoring_case("image")).and_then(At::as_str).map(str::trim);

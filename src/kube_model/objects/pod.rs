@@ -12,7 +12,9 @@ use super::super::agent_settings::ConfigVolume;
 use super::super::names::{dns_label, dns_value};
 use super::super::{AgentSettings, GATEWAY};
 use super::parameters::Parameters;
+use super::place::Origin;
 use super::{Fault, FaultKind, Labels, MODULE_ID, Stage, creation_string, metadata, service};
+use crate::manifest::{EnvVar as Variable, Module};
 use crate::target::Agent;
 use crate::text::{At, Kind};
 
@@ -62,20 +64,19 @@ pub fn deployment(
 fn pod(parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<PodSpec, Box<Fault>> {
     let agent = settings.agent;
     let extensions = parameters.extensions.as_ref();
-    let mut storage = Storage::of(parameters, settings)?;
-    let mut proxy_mounts = Vec::new();
-    for config in [&settings.proxy_config, &settings.proxy_trust] {
-        if let Some((volume, mount)) = config_map(config) {
-            storage.volumes.push(volume);
-            proxy_mounts.push(mount);
-        }
+    let env = parameters.module.option(&["Env"]);
+    if let Some(at) = env.into_iter().flat_map(At::items).find(|at| at.kind() == Kind::Null) {
+        return Err(Box::new(null_element(parameters, at)));
     }
-    if is_edge_agent(parameters)
-        && let Some((volume, mount)) = config_map(&settings.agent_config)
-    {
-        storage.volumes.push(volume);
-        storage.mounts.push(mount);
-    }
+    let storage = Storage::of(parameters, settings)?;
+    // Only the configuration is mounted read-only, as the volumes of config maps all are anyway.
+    let proxy_mounts = [(&settings.proxy_config, Some(true)), (&settings.proxy_trust, None)];
+    let proxy_mounts = proxy_mounts.into_iter().filter_map(|(config, read_only)| {
+        let (_, mount) = config_map(config)?;
+        Some(VolumeMount { read_only, ..mount })
+    });
+    let volumes = storage.volumes.into_iter().map(|(volume, _)| volume).collect();
+    let mounts = storage.mounts.into_iter().map(|(mount, _)| mount).collect();
     let mut secrets: Vec<LocalObjectReference> = Vec::new();
     for name in settings.proxy_pull_secret.iter().chain(&parameters.pull_secret) {
         let secret = LocalObjectReference { name: name.clone() };
@@ -93,7 +94,7 @@ fn pod(parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<PodSpec,
         || PodSecurityContext { run_as_non_root: Some(true), run_as_user: Some(1000), ..Default::default() };
     let context = extensions.and_then(|extensions| extensions.security_context.clone());
     Ok(PodSpec {
-        containers: vec![proxy(proxy_mounts, settings), container(parameters, storage.mounts, settings)],
+        containers: vec![proxy(proxy_mounts.collect(), settings), container(parameters, mounts, settings)],
         dns_policy: (host_network == Some(true)).then(|| "ClusterFirstWithHostNet".to_owned()),
         host_ipc: host_mode("IpcMode", 10),
         host_network,
@@ -102,7 +103,7 @@ fn pod(parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<PodSpec,
         node_selector: extensions.and_then(|extensions| extensions.node_selector.clone()),
         security_context: context.or_else(|| settings.run_as_non_root.then(default_context)),
         service_account_name: Some(parameters.name.clone()),
-        volumes: Some(storage.volumes),
+        volumes: Some(volumes),
         ..Default::default()
     })
 }
@@ -150,14 +151,7 @@ fn container(parameters: &Parameters<'_>, mounts: Vec<VolumeMount>, settings: &A
 /// one name Kubernetes takes the later.
 fn environment(parameters: &Parameters<'_>, settings: &AgentSettings) -> Vec<EnvVar> {
     let (module, agent) = (parameters.module, settings.agent);
-    let mut env: Vec<EnvVar> = Vec::new();
-    for given in module.env() {
-        // Before beta12 a second `=` lost the entry.
-        let lost = given.name.is_empty() || agent < Agent::beta(12) && given.value.contains('=');
-        if !(given.is_in_options() && lost) {
-            env.push(variable(given.name, given.value));
-        }
-    }
+    let mut env: Vec<EnvVar> = given_variables(module, agent).map(|given| variable(given.name, given.value)).collect();
     let has_log_level = agent >= Agent::beta(13) && env.iter().any(|given| given.name == "RuntimeLogLevel");
     let mut add = |name: &str, value: &str| env.push(variable(name, value));
     let own_id = if module.is_system() { format!("${}", module.id()) } else { module.id().to_owned() };
@@ -172,18 +166,27 @@ fn environment(parameters: &Parameters<'_>, settings: &AgentSettings) -> Vec<Env
     add("IOTEDGE_DEVICEID", &settings.device);
     add("IOTEDGE_MODULEID", &own_id);
     add("IOTEDGE_APIVERSION", "2019-01-30");
+    if is_edge_agent(parameters) {
+        for (name, value) in of_edge_agent(settings) {
+            add(name, &value);
+        }
+    }
     if module.is_system() || agent >= Agent::beta(14) {
         add("EdgeDeviceHostName", &settings.host_name);
     }
     if !module.is_system() {
         add(GATEWAY, "edgehub");
     }
-    if is_edge_agent(parameters) {
-        for (name, value) in of_edge_agent(settings) {
-            add(name, &value);
-        }
-    }
     env
+}
+
+/// The variables of the user that come first.
+pub(super) fn given_variables(module: Module<'_>, agent: Agent) -> impl Iterator<Item = Variable<'_>> {
+    module.env().into_iter().filter(move |given| {
+        // Before beta12 a second `=` lost the entry.
+        let lost = given.name.is_empty() || agent < Agent::beta(12) && given.value.contains('=');
+        !(given.is_in_options() && lost)
+    })
 }
 
 /// What edgeAgent alone is told: its own settings.
@@ -238,21 +241,32 @@ fn config_map(config: &ConfigVolume) -> Option<(Volume, VolumeMount)> {
     Some((volume, VolumeMount { name, mount_path: path, read_only: Some(true), ..Default::default() }))
 }
 
-/// The volumes of a module, and where its container sees them.
-struct Storage {
-    volumes: Vec<Volume>,
-    mounts: Vec<VolumeMount>,
+/// The volumes of a module, and where its container sees them, each with its place in the manifest.
+pub(super) struct Storage<'m> {
+    pub(super) volumes: Vec<(Volume, Origin<'m>)>,
+    pub(super) mounts: Vec<(VolumeMount, Origin<'m>)>,
 }
 
-impl Storage {
-    /// Those of `k8s-experimental` first, as they are; then those of createOptions, each name once: a writable claim if
-    /// there is one, else the first. Names are not compared between the two.
-    fn of(parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<Self, Box<Fault>> {
+impl<'m> Storage<'m> {
+    /// The sidecar's and the agent's own first; then those of `k8s-experimental`, as they are; then those of createOptions,
+    /// each name once: a writable claim if there is one, else the first. Names are not compared between the three.
+    pub(super) fn of(parameters: &Parameters<'m>, settings: &AgentSettings) -> Result<Self, Box<Fault>> {
         let mut given = Self { volumes: Vec::new(), mounts: Vec::new() };
         let extensions = parameters.extensions.as_ref().and_then(|extensions| extensions.volumes.as_ref());
-        for extension in extensions.into_iter().flatten() {
-            given.volumes.extend(extension.volume.clone());
-            given.mounts.extend(extension.volume_mounts.clone().into_iter().flatten());
+        let places = parameters.module.option(&["k8s-experimental", "volumes"]).into_iter().flat_map(At::items);
+        let configs = [&settings.proxy_config, &settings.proxy_trust].into_iter().filter_map(config_map);
+        given.volumes.extend(configs.map(|(volume, _)| (volume, Origin::Agent)));
+        if is_edge_agent(parameters)
+            && let Some((volume, mount)) = config_map(&settings.agent_config)
+        {
+            given.volumes.push((volume, Origin::Agent));
+            given.mounts.push((mount, Origin::Agent));
+        }
+        for (extension, at) in extensions.into_iter().flatten().zip(places) {
+            let volume = at.get_ignoring_case("volume").map_or(Origin::Agent, Origin::Verbatim);
+            given.volumes.extend(extension.volume.clone().map(|own| (own, volume)));
+            let mounts = at.get_ignoring_case("volumeMounts").into_iter().flat_map(At::items).map(Origin::Verbatim);
+            given.mounts.extend(extension.volume_mounts.clone().into_iter().flatten().zip(mounts));
         }
         let mut own = Self { volumes: Vec::new(), mounts: Vec::new() };
         own.binds(parameters, settings)?;
@@ -265,26 +279,29 @@ impl Storage {
         Ok(given)
     }
 
-    fn binds(&mut self, parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<(), Box<Fault>> {
+    fn binds(&mut self, parameters: &Parameters<'m>, settings: &AgentSettings) -> Result<(), Box<Fault>> {
         for bind in &parameters.runtime_binds {
             if let Some((source, target)) = bind.split_once(':')
                 && let Some(name) = volume_name(source, settings.agent)
             {
-                self.host_path(name, source, target, false);
+                self.host_path(name, source, target, false, Origin::Agent);
             }
         }
         let binds = parameters.host_option("Binds");
-        for at in binds.into_iter().flat_map(At::items).filter(|at| at.kind() != Kind::Null) {
+        for at in binds.into_iter().flat_map(At::items) {
+            if at.kind() == Kind::Null {
+                return Err(Box::new(null_element(parameters, at)));
+            }
             let parts: Vec<&str> = at.as_text().unwrap_or_default().split(':').collect();
             let [source, target, rest @ ..] = parts.as_slice() else { continue };
             let read_only = rest.first().is_some_and(|modes| modes.contains("ro"));
             let name = volume_name(source, settings.agent).ok_or_else(|| unnamed(parameters, at, source))?;
-            self.host_path(name, source, target, read_only);
+            self.host_path(name, source, target, read_only, Origin::Bind(at));
         }
         Ok(())
     }
 
-    fn mounts(&mut self, parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<(), Box<Fault>> {
+    fn mounts(&mut self, parameters: &Parameters<'m>, settings: &AgentSettings) -> Result<(), Box<Fault>> {
         let agent = settings.agent;
         let mounts: Vec<At<'_>> = parameters.host_option("Mounts").into_iter().flat_map(At::items).collect();
         let text = |at: At<'_>, key: &str| {
@@ -303,7 +320,7 @@ impl Storage {
         }
         for (at, _, source, target, read_only) in complete.iter().filter(|(_, kind, ..)| kind == "bind") {
             let name = volume_name(source, agent).ok_or_else(|| unnamed(parameters, *at, source))?;
-            self.host_path(name, source, target, *read_only);
+            self.host_path(name, source, target, *read_only, Origin::Mount(*at));
         }
         for (at, _, source, target, read_only) in complete.iter().filter(|(_, kind, ..)| kind == "volume") {
             let name = if agent >= Agent::beta(5) {
@@ -319,32 +336,32 @@ impl Storage {
                 volume.persistent_volume_claim =
                     Some(PersistentVolumeClaimVolumeSource { claim_name: name.clone(), read_only: Some(*read_only) });
             }
-            self.volumes.push(volume);
-            self.mount(name, target, *read_only);
+            self.volumes.push((volume, Origin::Mount(*at)));
+            self.mount(name, target, *read_only, Origin::Mount(*at));
         }
         Ok(())
     }
 
-    fn host_path(&mut self, name: String, source: &str, target: &str, read_only: bool) {
+    fn host_path(&mut self, name: String, source: &str, target: &str, read_only: bool, origin: Origin<'m>) {
         let path = HostPathVolumeSource { path: source.to_owned(), type_: Some(HOST_PATH_TYPE.to_owned()) };
-        self.volumes.push(Volume { name: name.clone(), host_path: Some(path), ..Default::default() });
-        self.mount(name, target, read_only);
+        self.volumes.push((Volume { name: name.clone(), host_path: Some(path), ..Default::default() }, origin));
+        self.mount(name, target, read_only, origin);
     }
 
-    fn mount(&mut self, name: String, target: &str, read_only: bool) {
+    fn mount(&mut self, name: String, target: &str, read_only: bool, origin: Origin<'m>) {
         let mount_path = target.to_owned();
-        self.mounts.push(VolumeMount { name, mount_path, read_only: Some(read_only), ..Default::default() });
+        self.mounts.push((VolumeMount { name, mount_path, read_only: Some(read_only), ..Default::default() }, origin));
     }
 
     fn merge(&mut self) {
         let writable = |volume: &Volume| {
             volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(false))
         };
-        let mut merged: Vec<Volume> = Vec::new();
-        for volume in self.volumes.drain(..) {
-            match merged.iter_mut().find(|there| there.name == volume.name) {
-                None => merged.push(volume),
-                Some(there) if writable(&volume) && !writable(there) => *there = volume,
+        let mut merged: Vec<(Volume, Origin<'m>)> = Vec::new();
+        for (volume, origin) in self.volumes.drain(..) {
+            match merged.iter_mut().find(|(there, _)| there.name == volume.name) {
+                None => merged.push((volume, origin)),
+                Some(there) if writable(&volume) && !writable(&there.0) => *there = (volume, origin),
                 Some(_) => {}
             }
         }
@@ -355,6 +372,12 @@ impl Storage {
 /// The name of a volume; before beta13 it had to start with a letter.
 fn volume_name(source: &str, agent: Agent) -> Option<String> {
     if agent >= Agent::beta(13) { dns_label(source) } else { dns_value(source) }
+}
+
+/// A `null` in a list, over which the agent stumbles.
+fn null_element(parameters: &Parameters<'_>, at: At<'_>) -> Fault {
+    let message = "is null among the elements of a list";
+    Fault::new(parameters.module, Stage::Deployments, FaultKind::NullReference, at, message)
 }
 
 fn unnamed(parameters: &Parameters<'_>, at: At<'_>, source: &str) -> Fault {

@@ -10,43 +10,30 @@ use crate::manifest::Protocol;
 use crate::target::Agent;
 use crate::text::{At, Kind};
 
+/// Where a port of a Service stands.
+#[derive(Clone, Copy)]
+pub(super) struct ServicePlace<'m> {
+    /// The member whose key is the container's port.
+    pub(super) key: At<'m>,
+    /// The host port.
+    pub(super) host: Option<At<'m>>,
+}
+
 /// The Service of a module; none where it has no port.
 ///
 /// # Errors
-/// A Docker label becomes no annotation, or a port is bound to null.
+/// A Docker label becomes no annotation, a port is bound to null, or a key is made of slashes alone.
 pub fn service(
     parameters: &Parameters<'_>,
     labels: &Labels,
     settings: &AgentSettings,
 ) -> Result<Option<Service>, Box<Fault>> {
     let annotations = parameters.annotations(Stage::Services)?;
-    let mut ports: Vec<ServicePort> = Vec::new();
-    // One number is one port, and the later one stays, in the place of the first.
-    let mut put = |port: ServicePort| match ports.iter_mut().find(|there| there.port == port.port) {
-        Some(there) => *there = port,
-        None => ports.push(port),
-    };
-    for (number, protocol, _) in exposed(parameters, settings.agent) {
-        put(port("exposedport", number, protocol, number, None));
-    }
-    let bindings = parameters.host_option("PortBindings");
-    for at in bindings.into_iter().flat_map(At::members) {
-        if at.kind() == Kind::Null {
-            let message = "the port is bound to null";
-            return Err(Box::new(Fault::new(parameters.module, Stage::Services, FaultKind::Argument, at, message)));
-        }
-        let Some((container, protocol)) = at.key().and_then(|key| port_key(key, settings.agent)) else { continue };
-        for item in at.items() {
-            let host =
-                item.get_ignoring_case("HostPort").and_then(At::as_text).and_then(|text| text.trim().parse().ok());
-            if let Some(host) = host {
-                put(port("hostport", container, protocol, host, Some(IntOrString::Int(container))));
-            }
-        }
-    }
+    let ports: Vec<ServicePort> = ports(parameters, settings.agent)?.into_iter().map(|(port, _)| port).collect();
     if ports.is_empty() {
         return Ok(None);
     }
+    let bindings = parameters.host_option("PortBindings");
     let options = parameters.extensions.as_ref().and_then(|extensions| extensions.service_options.as_ref());
     let asked = options.and_then(|options| options.kind);
     let default = if bindings.is_some() { settings.port_mapping } else { ServiceKind::ClusterIp };
@@ -66,6 +53,51 @@ pub fn service(
     Ok(Some(service))
 }
 
+/// The ports of the Service, with their places: the key of an exposed port, the value of a host port.
+///
+/// # Errors
+/// A port is bound to null, or a key is made of slashes alone.
+pub(super) fn ports<'m>(
+    parameters: &Parameters<'m>,
+    agent: Agent,
+) -> Result<Vec<(ServicePort, ServicePlace<'m>)>, Box<Fault>> {
+    let mut ports: Vec<(ServicePort, ServicePlace<'m>)> = Vec::new();
+    // One number is one port, and the later one stays, in the place of the first.
+    let mut put = |port: ServicePort, at| match ports.iter_mut().find(|(there, _)| there.port == port.port) {
+        Some(there) => *there = (port, at),
+        None => ports.push((port, at)),
+    };
+    for (number, protocol, at) in exposed(parameters, agent) {
+        put(port("exposedport", number, protocol, number, None), ServicePlace { key: at, host: None });
+    }
+    let exposed_map = parameters.module.option(&["ExposedPorts"]);
+    let bound_map = parameters.host_option("PortBindings");
+    let fault = |kind, at, message| Err(Box::new(Fault::new(parameters.module, Stage::Services, kind, at, message)));
+    // The agent takes the first part of a key for the number, and here there is none.
+    let mut members = exposed_map.into_iter().chain(bound_map).flat_map(At::members);
+    if let Some(at) = members.find(|at| agent >= Agent::beta(10) && at.key().is_some_and(is_all_slashes)) {
+        return fault(FaultKind::IndexOutOfRange, at, "the port is made of slashes alone");
+    }
+    for at in bound_map.into_iter().flat_map(At::members) {
+        let Some((container, protocol)) = at.key().and_then(|key| port_key(key, agent)) else { continue };
+        if at.kind() == Kind::Null {
+            return fault(FaultKind::Argument, at, "the port is bound to null");
+        }
+        if let Some(item) = at.items().find(|item| item.kind() == Kind::Null) {
+            return fault(FaultKind::NullReference, item, "a host port is null");
+        }
+        for item in at.items() {
+            let host_at = item.get_ignoring_case("HostPort");
+            let host = host_at.and_then(At::as_text).and_then(|text| text.trim().parse().ok());
+            if let Some(host) = host {
+                let place = ServicePlace { key: at, host: host_at };
+                put(port("hostport", container, protocol, host, Some(IntOrString::Int(container))), place);
+            }
+        }
+    }
+    Ok(ports)
+}
+
 /// The ports of `ExposedPorts` that are some, with their places.
 pub(super) fn exposed<'m>(parameters: &Parameters<'m>, agent: Agent) -> Vec<(i32, Protocol, At<'m>)> {
     let map = parameters.module.option(&["ExposedPorts"]);
@@ -83,9 +115,13 @@ pub fn port_key(key: &str, agent: Agent) -> Option<(i32, Protocol)> {
         None => return None,
         Some(word) => [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
             .into_iter()
-            .find(|protocol| protocol.word().eq_ignore_ascii_case(word.trim()))?,
+            .find(|protocol| protocol.word().eq_ignore_ascii_case(word))?,
     };
     parts.next().is_none().then_some((number, protocol))
+}
+
+fn is_all_slashes(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte == b'/')
 }
 
 fn port(origin: &str, container: i32, protocol: Protocol, number: i32, target: Option<IntOrString>) -> ServicePort {

@@ -1,0 +1,186 @@
+//! What createOptions must look like for the agent to read them at all: the types of its own classes
+//! (Azure/iotedge `Agent.Docker/models`). Its JSON library takes numbers and booleans for text, text for numbers and
+//! booleans that it spells, and `null` for nothing.
+
+use super::super::lenient::{ShapeError, word};
+use crate::text::{At, Kind};
+
+/// The type of a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape {
+    /// Whatever it is.
+    Any,
+    Text,
+    /// A whole number.
+    Whole,
+    Flag,
+    List(&'static Shape),
+    /// An object with keys of the user's.
+    Map(&'static Shape),
+    /// An object with these members; others are kept aside.
+    Object(&'static [(&'static str, Shape)]),
+}
+
+use Shape::{Any, Flag, List, Map, Object, Text, Whole};
+
+/// createOptions, without what the agent keeps aside (`CreateContainerParameters`).
+pub(super) const CREATE_OPTIONS: Shape = Object(&[
+    ("Env", List(&Text)),
+    ("ExposedPorts", Map(&Any)),
+    ("HostConfig", HOST_CONFIG),
+    ("Image", Text),
+    ("Labels", Map(&Text)),
+    ("Name", Text),
+    ("NetworkingConfig", Object(&[("EndpointsConfig", Map(&Object(&[])))])),
+]);
+
+/// `HostConfig`.
+const HOST_CONFIG: Shape = Object(&[
+    ("AutoRemove", Flag),
+    ("Binds", List(&Text)),
+    ("BlkioDeviceReadBps", List(&RATE)),
+    ("BlkioDeviceReadIOps", List(&RATE)),
+    ("BlkioDeviceWriteBps", List(&RATE)),
+    ("BlkioDeviceWriteIOps", List(&RATE)),
+    ("BlkioWeight", Whole),
+    ("BlkioWeightDevice", List(&Object(&[("Path", Text), ("Weight", Whole)]))),
+    ("CapAdd", List(&Text)),
+    ("CapDrop", List(&Text)),
+    ("Cgroup", Text),
+    ("CgroupParent", Text),
+    ("ConsoleSize", List(&Whole)),
+    ("CpuCount", Whole),
+    ("CpuPercent", Whole),
+    ("CpuPeriod", Whole),
+    ("CpuQuota", Whole),
+    ("CpuRealtimePeriod", Whole),
+    ("CpuRealtimeRuntime", Whole),
+    ("CpuShares", Whole),
+    ("CpusetCpus", Text),
+    ("CpusetMems", Text),
+    ("Devices", List(&Object(&[("PathOnHost", Text), ("PathInContainer", Text), ("CgroupPermissions", Text)]))),
+    ("DiskQuota", Whole),
+    ("Dns", List(&Text)),
+    ("DnsOptions", List(&Text)),
+    ("DnsSearch", List(&Text)),
+    ("ExtraHosts", List(&Text)),
+    ("GroupAdd", List(&Text)),
+    ("IOMaximumBandwidth", Whole),
+    ("IOMaximumIOps", Whole),
+    ("Init", Flag),
+    ("InitPath", Text),
+    ("IpcMode", Text),
+    ("Isolation", Text),
+    ("KernelMemory", Whole),
+    ("Links", List(&Text)),
+    ("LogConfig", Object(&[("Type", Text), ("Config", Map(&Text))])),
+    ("Memory", Whole),
+    ("MemoryReservation", Whole),
+    ("MemorySwap", Whole),
+    ("MemorySwappiness", Whole),
+    ("Mounts", List(&Object(&[("ReadOnly", Flag), ("Source", Text), ("Target", Text), ("Type", Text)]))),
+    ("NanoCpus", Whole),
+    ("NetworkMode", Text),
+    ("OomKillDisable", Flag),
+    ("OomScoreAdj", Whole),
+    ("PidMode", Text),
+    ("PidsLimit", Whole),
+    ("PortBindings", Map(&List(&Object(&[("HostIp", Text), ("HostPort", Text)])))),
+    ("Privileged", Flag),
+    ("PublishAllPorts", Flag),
+    ("ReadonlyRootfs", Flag),
+    ("RestartPolicy", Object(&[("MaximumRetryCount", Whole)])),
+    ("Runtime", Text),
+    ("SecurityOpt", List(&Text)),
+    ("ShmSize", Whole),
+    ("StorageOpt", Map(&Text)),
+    ("Sysctls", Map(&Text)),
+    ("Tmpfs", Map(&Text)),
+    ("UTSMode", Text),
+    ("Ulimits", List(&Object(&[("Name", Text), ("Hard", Whole), ("Soft", Whole)]))),
+    ("UsernsMode", Text),
+    ("VolumeDriver", Text),
+    ("VolumesFrom", List(&Text)),
+]);
+
+const RATE: Shape = Object(&[("Path", Text), ("Rate", Whole)]);
+
+impl Shape {
+    /// The first value at or below `at` that has another type.
+    ///
+    /// # Errors
+    /// There is one.
+    pub(super) fn check(self, at: At<'_>) -> Result<(), ShapeError> {
+        let wrong = |expected: &str| {
+            Err(ShapeError { message: format!("is {}, not {expected}", word(at)), node: Some(at.id()) })
+        };
+        let text = || at.as_str().unwrap_or_default().trim();
+        match (self, at.kind()) {
+            (Any, _) | (_, Kind::Null) | (Text | Whole | Flag, Kind::Number | Kind::Bool(_)) | (Text, Kind::String) => {
+                Ok(())
+            }
+            (Whole, Kind::String) if text().parse::<i64>().is_ok() => Ok(()),
+            (Flag, Kind::String) if at.as_bool().is_some() => Ok(()),
+            (List(item), Kind::Array) => at.items().try_for_each(|at| item.check(at)),
+            (Map(value), Kind::Object) => at.members().try_for_each(|at| value.check(at)),
+            (Object(fields), Kind::Object) => fields
+                .iter()
+                .filter_map(|(key, shape)| Some((at.get_ignoring_case(key)?, shape)))
+                .try_for_each(|(at, shape)| shape.check(at)),
+            (Text, _) => wrong("text"),
+            (Whole, _) => wrong("a whole number"),
+            (Flag, _) => wrong("a boolean"),
+            (List(_), _) => wrong("a list"),
+            (Map(_) | Object(_), _) => wrong("an object"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{Document, Source};
+
+    /// Where `options` have another type, and what is said.
+    fn wrong(options: &str) -> Option<(String, String)> {
+        let document = Document::parse(Source::new("t", options)).unwrap();
+        let error = CREATE_OPTIONS.check(document.root()).err()?;
+        let path = document.at(error.node.unwrap()).path().to_string();
+        Some((path, error.message))
+    }
+
+    #[test]
+    fn what_spells_a_value_is_one() {
+        let options = r#"{"HostConfig": {"memory": "1024", "Privileged": "True", "ShmSize": 1.5, "Binds": [5, null],
+            "MemorySwappiness": null, "Init": 1, "DeviceRequests": "anything"}, "Labels": {"a": 1}, "Tty": {}}"#;
+        assert_eq!(wrong(options), None);
+    }
+
+    #[test]
+    fn other_types_are_found_wherever_they_stand() {
+        for (options, path, message) in [
+            (r#"{"HostConfig": {"Memory": "512m"}}"#, "HostConfig.Memory", "is text, not a whole number"),
+            (
+                r#"{"HostConfig": {"Devices": [{"PathOnHost": []}]}}"#,
+                "HostConfig.Devices[0].PathOnHost",
+                "is a list, not text",
+            ),
+            (r#"{"HostConfig": {"Ulimits": {}}}"#, "HostConfig.Ulimits", "is an object, not a list"),
+            (
+                r#"{"HostConfig": {"LogConfig": {"Config": {"x": {}}}}}"#,
+                "HostConfig.LogConfig.Config.x",
+                "is an object, not text",
+            ),
+            (r#"{"HostConfig": []}"#, "HostConfig", "is a list, not an object"),
+            (
+                r#"{"HostConfig": {"PortBindings": {"80": {}}}}"#,
+                "HostConfig.PortBindings.80",
+                "is an object, not a list",
+            ),
+            (r#"{"HostConfig": {"Init": "perhaps"}}"#, "HostConfig.Init", "is text, not a boolean"),
+            (r#"{"Env": "A=b"}"#, "Env", "is text, not a list"),
+        ] {
+            assert_eq!(wrong(options), Some((path.to_owned(), message.to_owned())), "{options}");
+        }
+    }
+}
