@@ -242,12 +242,13 @@ impl Rule {
         self.id.split('-').next().unwrap_or_default()
     }
 
-    /// What it finds in `module`, for a rule that leaves to it what it says already. Nothing for rules about anything else
-    /// than modules as they are written.
+    /// What it finds in `module`, for a rule that leaves to it what it says already. Nothing where it is not evaluated, and for
+    /// rules about anything else than modules as they are written.
     pub(crate) fn findings_in(&self, module: Module<'_>, context: &Context<'_>) -> Vec<Finding> {
         let applies = self.targets.contains(&context.target.platform);
+        let is_evaluated = applies && missing(self, module.manifest(), Some(module), context).is_none();
         match &self.check {
-            Check::Module(check) if applies => match check(module, context) {
+            Check::Module(check) if is_evaluated => match check(module, context) {
                 Verdict::Judged(findings) => findings,
                 Verdict::NotApplicable => Vec::new(),
             },

@@ -3,21 +3,41 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(clippy::disallowed_methods, reason = "sockets are files")]
 
-mod grpc;
-
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use edgeshift::evidence::{Grant, Grants};
 use edgeshift::sources::{PodResources, Sight, Source};
-use grpc::{Nothing, Unary, serve};
 use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::server::Grpc;
-use tonic::{Code, Status};
+use tonic::body::Body;
+use tonic::server::{Grpc, UnaryService};
+use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
+
+/// A message without content.
+#[derive(Clone, PartialEq, Message)]
+struct Nothing {}
+
+/// A method that answers once.
+struct Unary<F>(F);
+
+impl<Q, A, F: FnMut(Q) -> Result<A, Status>> UnaryService<Q> for Unary<F> {
+    type Response = A;
+    type Future = Ready<Result<Response<A>, Status>>;
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        ready((self.0)(request.into_inner()).map(Response::new))
+    }
+}
 
 /// The pods of a kubelet, with what it gave to their containers.
 #[derive(Clone, PartialEq, Message)]
@@ -90,6 +110,36 @@ impl Drop for FakeKubelet {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Serves HTTP/2 without TLS on a new socket until it is aborted.
+fn serve<F, A>(socket: &Path, answer: F) -> JoinHandle<()>
+where
+    F: Fn(hyper::Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = hyper::Response<Body>> + Send + 'static,
+{
+    std::fs::remove_file(socket).ok();
+    let listener = UnixListener::bind(socket).unwrap();
+    let (open, closed) = watch::channel(());
+    tokio::spawn(async move {
+        // Connections end with their server.
+        let _open = open;
+        while let Ok((stream, _)) = listener.accept().await {
+            let (answer, mut closed) = (answer.clone(), closed.clone());
+            let service = service_fn(move |request| {
+                let answer = answer(request);
+                async move { Ok::<_, Infallible>(answer.await) }
+            });
+            tokio::spawn(async move {
+                let connection =
+                    http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+                tokio::select! {
+                    _ = connection => {}
+                    _ = closed.changed() => {}
+                }
+            });
+        }
+    })
 }
 
 /// A folder of its own for a socket.

@@ -31,7 +31,7 @@ struct Program {
 
 impl Program {
     fn start(environment: &BTreeMap<&'static str, String>) -> Self {
-        Self::with(&["agent", "--listen", "off", "--source", "process"], environment)
+        Self::with(&["agent", "--listen", "off", "--source", "workload,process"], environment)
     }
 
     fn with(arguments: &[&str], environment: &BTreeMap<&'static str, String>) -> Self {
@@ -159,7 +159,8 @@ async fn garbage_of_the_workload_api_does_not_end_the_program() {
         ("IOTEDGE_APIVERSION", "2022-08-03".to_owned()),
     ]);
     let program = Program::start(&environment);
-    for _ in 0..8 {
+    // The pauses between tries double.
+    for _ in 0..5 {
         sockets::within(asks.recv()).await.unwrap();
     }
     let heard = program.lines();

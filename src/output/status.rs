@@ -160,12 +160,15 @@ fn device<'j>(judged: &'j Judged, standings: Option<&Standings>) -> Device<'j> {
         let remembered = standings.map(|standings| standings.of_module(id));
         (id, module(judged, id, found, remembered.as_ref()))
     };
+    // Bare createOptions are nobody's, and are judged all the same.
+    let nameless = snapshot.manifest.known().filter(|manifest| manifest.form() == Form::CreateOptions);
+    let nameless = nameless.map(|_| manifest::CREATE_OPTIONS);
     let worst = found.values().max_by_key(|standing| standing.health).copied().unwrap_or_default();
     Device {
         taken_at: snapshot.taken_at,
         stands: Stands::of(worst, standings.map(|standings| &standings.overall)),
         agent: snapshot.agent.known(),
-        modules: snapshot.module_ids().into_iter().map(module).collect(),
+        modules: snapshot.module_ids().into_iter().chain(nameless).map(module).collect(),
         sources: &snapshot.sources,
     }
 }

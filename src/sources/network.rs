@@ -162,7 +162,9 @@ impl Surroundings {
     async fn targets(&self) -> BTreeMap<String, Target> {
         let kubernetes = self.is_on_kubernetes();
         let named = |id: &str| if kubernetes { object_name(id) } else { id.to_owned() };
-        let mut ids = lock(&self.declared).clone();
+        // With a connection string the module is where its developer is, and knows no siblings' names.
+        let is_among_siblings = kubernetes || self.workload.is_some();
+        let mut ids = if is_among_siblings { lock(&self.declared).clone() } else { BTreeMap::new() };
         // On Kubernetes the list is empty, which says nothing.
         if let Some(workload) = self.workload.as_ref().filter(|_| !kubernetes) {
             let listed = timeout(NEAR, workload.modules()).await;

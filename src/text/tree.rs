@@ -687,6 +687,35 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_found_in_any_case_and_through_escapes() {
+        let document = parse(r#"{"HostConfig": 1, "\u0045nv": 2, "": 3}"#);
+        let found = |key| document.root().get_ignoring_case(key).and_then(At::as_i64);
+        assert_eq!((found("hostCONFIG"), found("ENV"), found("")), (Some(1), Some(2), Some(3)));
+        assert_eq!(document.root().get("Env").and_then(At::as_i64), Some(2));
+        assert!(document.root().get("hostconfig").is_none() && found("Labels").is_none());
+    }
+
+    #[test]
+    fn the_parser_sees_no_escapes_but_wrong_ones() {
+        assert_eq!(readable(r#""a\"\\b\u00e9\x\u12""#), r#""a????b??????\x\u12""#);
+        assert_eq!(readable("\u{feff}1"), "   1");
+        assert!(matches!(readable("1"), Cow::Borrowed("1")));
+        assert!(Document::parse(Source::new("t", r#"{"a": "\x"}"#)).is_err());
+        assert!(Document::parse(Source::new("t", r#"{"a": \"x\"}"#)).is_err());
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_whether_the_rest_is_well_or_not() {
+        let message = |text: String| Document::parse(Source::new("t", text)).unwrap_err().message;
+        let nested = |levels| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(Document::parse(Source::new("t", nested(MAX_DEPTH))).is_ok());
+        assert_eq!(message(nested(129)), "brackets nest 129 deep, more than 128 are not read");
+        for open in ["[", "{\"a\": "] {
+            assert!(message(open.repeat(100_000)).starts_with("brackets nest 100000 deep"));
+        }
+    }
+
+    #[test]
     fn a_byte_order_mark_and_half_a_pair_are_read() {
         let document = parse("\u{feff}{\"a\": \"\\ud800\"}");
         assert_eq!(document.root().get("a").unwrap().as_str(), Some("\u{fffd}"));

@@ -111,6 +111,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_value_is_what_its_text_says() {
+        let text = r#"{"b": 1.50, "n": [null, -0, 1e3, true], "a": 1, "a": {"x": "\u00e9\n"}, "": []}"#;
+        let document = Document::parse(Source::new("t", text)).unwrap();
+        let read: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(value(document.root()).unwrap().to_string(), read.to_string());
+        let document = Document::parse(Source::new("t", "[1e999]")).unwrap();
+        assert_eq!(value(document.root()), None);
+    }
+
+    #[test]
     fn numbers_order_and_duplicates_stay() {
         let text = r#"{"b":1.50,"a":[],"a":{"x":"\u00e9"}}"#;
         let document = Document::parse(Source::new("t", text)).unwrap();

@@ -145,7 +145,7 @@ const FAULTS: [Fault; 28] = [
             json!({ "projected": { "sources": [{ "configMap": { "name": "" } }] } }),
             json!({ "flexVolume": { "driver": "d", "options": { "kubernetes.io/x": "y" } } }),
             json!({ "glusterfs": { "endpoints": "e" } }),
-            json!({ "gcePersistentDisk": { "pdName": "", "partition": 256 } }),
+            json!({ "gcePersistentDisk": { "pdName": "d", "partition": 256 } }),
             json!({ "fc": { "targetWWNs": ["a"] } }),
             json!({ "cephfs": {} }),
             json!({ "gitRepo": { "repository": "r", "directory": "/abs" } }),

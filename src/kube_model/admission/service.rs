@@ -99,8 +99,8 @@ fn protocol(port: &Value) -> &str {
 fn is_network(text: &str) -> bool {
     let Some((address, length)) = text.split_once('/') else { return false };
     let longest = match address.parse() {
-        Ok(std::net::IpAddr::V4(_)) => 32,
-        Ok(std::net::IpAddr::V6(_)) => 128,
+        Ok(core::net::IpAddr::V4(_)) => 32,
+        Ok(core::net::IpAddr::V6(_)) => 128,
         Err(_) => return false,
     };
     length.chars().all(|c| c.is_ascii_digit()) && length.parse::<u32>().is_ok_and(|length| length <= longest)

@@ -84,7 +84,9 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
         return Verdict::Judged(Vec::new());
     }
     let said: Vec<Finding> = OWN.iter().flat_map(|rule| rule.findings_in(module, context)).collect();
-    let is_said = |one: &Refused| said.iter().any(|finding| finding.points_at(one.span, document));
+    // For edgeAgent, which takes over its own options only with its next image, all of them warn.
+    let counts = |finding: &Finding| finding.severity == Severity::Block || is_edge_agent(module);
+    let is_said = |one: &Refused| said.iter().any(|finding| counts(finding) && finding.points_at(one.span, document));
     refused.retain(|one| !is_said(one));
     // One field of the manifest can become several of the objects.
     refused.dedup_by(|one, other| one.span == other.span && one.refusal.because == other.refusal.because);
@@ -93,9 +95,8 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
 
 fn finding(module: Module<'_>, refused: &Refused) -> Finding {
     let Refused { kind, refusal, span } = refused;
-    let is_edge_agent = module.is_system() && module.id() == "edgeAgent";
     let (severity, reason) = match *kind {
-        "Deployment" if is_edge_agent => {
+        "Deployment" if is_edge_agent(module) => {
             (Severity::Warn, "the agent takes over its own options only with its next image, and is refused then")
         }
         "Deployment" | "PersistentVolumeClaim" => (Severity::Block, "the agent stops there: no module gets its claims"),
@@ -107,6 +108,10 @@ fn finding(module: Module<'_>, refused: &Refused) -> Finding {
         .at(*span, "this becomes the field that is refused")
         .because(reason)
         .fix(Fix::advice("write what Kubernetes takes, or leave it out"))
+}
+
+fn is_edge_agent(module: Module<'_>) -> bool {
+    module.is_system() && module.id() == "edgeAgent"
 }
 
 /// The reason as a sentence of its own.

@@ -73,7 +73,7 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     let said: Vec<Finding> = OWN.iter().flat_map(|rule| rule.findings_in(module, context)).collect();
     let is_said = |fault: &Fault| {
         let span = place(module, fault);
-        said.iter().any(|finding| finding.points_at(span, document))
+        said.iter().any(|finding| finding.severity == Severity::Block && finding.points_at(span, document))
     };
     let left = faults.iter().filter(|fault| !is_said(fault));
     Verdict::Judged(left.map(|fault| finding(module, fault)).collect())
