@@ -73,12 +73,18 @@ impl Running {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
+        let (head, body) = self.get_as(path, "*/*").await;
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+    }
+
+    /// What is answered to who accepts `accept`: the head, in small letters, and the body.
+    async fn get_as(&self, path: &str, accept: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.metrics).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nAccept: {accept}\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        (head.to_ascii_lowercase(), body.to_owned())
     }
 
     async fn end(self) -> EmbeddedDevice {
@@ -190,10 +196,32 @@ async fn a_monitor_reads_how_it_stands() {
         "edgeshift_module_running{module=\"FrameGrabber\"} 1",
         "edgeshift_findings{severity=\"block\"} 4",
         "edgeshift_telemetry_dropped_total 0",
-        "# EOF",
+        "# TYPE edgeshift_telemetry_dropped_total counter",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
+    assert!(!metrics.contains("# EOF") && !metrics.contains("DCGM"), "{metrics}");
+    let (head, _) = running.get_as("/metrics", "text/plain").await;
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    let (head, open) = running.get_as("/metrics", "application/openmetrics-text").await;
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(open.contains("# TYPE edgeshift_telemetry_dropped counter\n") && open.ends_with("# EOF\n"), "{open}");
+    // The names of DCGM, once they are wanted.
+    running.device.iot_hub().desire(MODULE, &json!({ "metrics": { "dcgm": "core" } })).unwrap();
+    let dcgm = async {
+        loop {
+            let (_, open) = running.get_as("/metrics", "application/openmetrics-text").await;
+            if open.contains("\nDCGM_FI_DEV_GPU_TEMP{gpu=\"0\",UUID=\"GPU-") {
+                return open;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(within(dcgm).await.ends_with("# EOF\n"));
+    let reported = running.reported();
+    assert_eq!(reported["gpu_driver"]["state"], "up", "{reported}");
+    let gpu = reported["gpus"].as_object().unwrap().values().next().unwrap();
+    assert_eq!((&gpu["health"], &gpu["state"]), (&json!("ready"), &json!("up")), "{reported}");
     assert!(metrics.contains("edgeshift_gpu_memory_total_bytes{gpu=\"0\",uuid=\"GPU-"), "{metrics}");
     let Running { device, metrics, stop, agent, .. } = running;
     drop(device);

@@ -16,7 +16,7 @@ use edgeshift::evidence::{
 };
 use edgeshift::finding::Severity;
 use edgeshift::settings::Settings;
-use edgeshift::sources::nvml::Nvml;
+use edgeshift::sources::nvml::{Nvml, Schedule};
 use edgeshift::verbs::gpu::{GpuArgs, gpu};
 use fake_nvml::Symbols;
 
@@ -220,6 +220,107 @@ fn samples_between_two_looks_are_averaged_and_energy_makes_power() {
     assert!((0.8..1.2).contains(&busy), "{busy} s");
     let power = gpu.power_w.unwrap();
     assert!((30.0..38.0).contains(&power), "{power} W");
+}
+
+/// How often each function of the library in `folder` was called, once nobody uses it any more.
+fn calls(folder: &Path) -> BTreeMap<String, u64> {
+    let before = Instant::now();
+    loop {
+        match fake_nvml::calls(folder) {
+            Ok(calls) => return calls,
+            Err(error) => assert!(before.elapsed() < Duration::from_secs(20), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// `gpu.md` §5.3: what changes slowly is asked less often, and what is not supported not again.
+#[test]
+fn each_thing_is_asked_as_often_as_the_schedule_says() {
+    let scenario = "[[gpu]]\nprofile = \"t4\"\nencoder = \"\"\nreturns = { nvmlDeviceGetTotalEnergyConsumption = 3 }\n\
+                    fields = { 74 = 2_500_000_000, 197 = 1234 }";
+    let library = fake_nvml::install(&folder("schedule"), scenario, Symbols::Current).unwrap();
+    let _ = fs::remove_file(folder("schedule").join("calls.txt"));
+    let (ms, hour) = (Duration::from_millis, Duration::from_secs(3600));
+    let schedule = Schedule { samples: ms(150), users: ms(700), limits: hour, unsupported: hour, slow: Duration::MAX };
+    let source = Nvml::scheduled(Some(library), schedule).unwrap();
+    let mut last = Vec::new();
+    let looks = 5;
+    for _ in 0..looks {
+        last = look(&source).1;
+        std::thread::sleep(ms(400));
+    }
+    drop(source);
+    // What was asked only at first is still known.
+    assert_eq!((last[0].temperature_slowdown_c, last[0].power_limit_w), (Some(93), Some(70.0)));
+    assert_eq!((last[0].encoder_utilization, last[0].decoder_utilization), (None, Some(0.0)));
+    assert_eq!(last[0].clock_limit_seconds.values().copied().collect::<Vec<_>>(), [2.5]);
+    assert_eq!((last[0].traffic.sent_bytes, last[0].traffic.received_bytes), (Some(1234), None));
+    let calls = calls(&folder("schedule"));
+    let times = |function: &str| calls.get(function).copied().unwrap_or(0);
+    for (function, expected) in [
+        ("nvmlDeviceGetTemperature", looks),
+        ("nvmlDeviceGetMemoryInfo_v2", looks),
+        ("nvmlDeviceGetFieldValues", looks),
+        ("field 29", looks),
+        // No T4 has rows to replace.
+        ("field 142", 1),
+        ("nvmlDeviceGetTotalEnergyConsumption", 1),
+        ("nvmlDeviceGetEncoderUtilization", 1),
+        ("nvmlDeviceGetTemperatureThreshold", 3),
+        ("nvmlDeviceGetEccMode", 1),
+    ] {
+        assert_eq!(times(function), expected, "{function}: {calls:#?}");
+    }
+    // At least every 700 ms of 1.6 s or more, and not with each look unless each took that long.
+    assert!((2..=looks).contains(&times("nvmlDeviceGetDecoderUtilization")), "{calls:#?}");
+    // Of the GPU and its memory, at each look and twice in between.
+    assert!(times("nvmlDeviceGetSamples") >= 4 * looks, "{calls:#?}");
+    assert!(times("nvmlDeviceGetCurrentClocksEventReasons") >= 2 * looks, "{calls:#?}");
+}
+
+#[test]
+fn what_the_driver_would_forget_between_two_looks_is_kept() {
+    // A ring of half a second, and a GPU that is busy for one second out of three.
+    let scenario = "[[gpu]]\nring = 3\n[[step]]\nat_ms = 500\nset = { utilization = 100 }\n\
+                    [[step]]\nat_ms = 1500\nset = { utilization = 0 }";
+    let library = fake_nvml::install(&folder("ring"), scenario, Symbols::Current).unwrap();
+    let schedule = Schedule { samples: Duration::from_millis(200), ..Schedule::EACH_LOOK };
+    let source = Nvml::scheduled(Some(library), schedule).unwrap();
+    look(&source);
+    std::thread::sleep(Duration::from_secs(3));
+    let gpu = &look(&source).1[0];
+    assert_eq!(gpu.utilization_max, Some(1.0));
+    let busy = gpu.busy_seconds.unwrap();
+    assert!((0.8..1.2).contains(&busy), "{busy} s");
+    let window = gpu.window_seconds.unwrap();
+    assert!((2.5..4.0).contains(&window), "{window} s");
+    assert!(gpu.busy_total_seconds >= gpu.busy_seconds && gpu.covered_total_seconds >= gpu.window_seconds);
+}
+
+#[test]
+fn a_slow_driver_is_left_alone_for_longer() {
+    let library = fake_nvml::install(&folder("slow"), "[[gpu]]", Symbols::Current).unwrap();
+    let _ = fs::remove_file(folder("slow").join("calls.txt"));
+    // Whatever a look takes is too long.
+    let source = Nvml::scheduled(Some(library), Schedule { slow: Duration::ZERO, ..Schedule::default() }).unwrap();
+    // The first may wake the GPU up, the second counts, and the others are answered from what it saw.
+    let seen: Vec<_> = (0..4).map(|_| look(&source).1).collect();
+    assert_eq!(seen[3][0].memory_total_mib, Some(15360));
+    assert_eq!((seen[3][0].busy_seconds, seen[3][0].window_seconds), (None, None));
+    drop(source);
+    assert_eq!(calls(&folder("slow"))["nvmlDeviceGetTemperature"], 2);
+}
+
+#[test]
+fn another_driver_is_asked_for_what_the_last_one_did_not_support() {
+    let without = "driver = \"470.1\"\n[[gpu]]\nreturns = { nvmlDeviceGetTemperature = 3 }";
+    let source = start("newer", without, Symbols::Current);
+    assert_eq!(look(&source).1[0].temperature_c, None);
+    fs::write(folder("newer").join("scenario.toml"), "driver = \"470.1\"\n[[gpu]]").unwrap();
+    assert_eq!(look(&source).1[0].temperature_c, None);
+    fs::write(folder("newer").join("scenario.toml"), "driver = \"535.1\"\n[[gpu]]").unwrap();
+    assert_eq!(look(&source).1[0].temperature_c, Some(38));
 }
 
 #[test]

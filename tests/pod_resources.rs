@@ -1,7 +1,6 @@
 //! The kubelet's list of devices, from kubelets of several ages, and from what is none.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![expect(clippy::disallowed_methods, reason = "sockets are files")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -53,6 +53,10 @@ pub(super) async fn run(sources: Arc<[Arc<dyn Source>]>, clock: Clock, mut chann
         let started = Instant::now();
         let seen = look(&sources, clock).await;
         let snapshot = join(seen, clock.now(), &mut memory);
+        // Here, for whoever reports does not see every snapshot.
+        if let Some(gpus) = snapshot.gpus.known() {
+            channels.gpu_windows.send_modify(|windows| windows.add(gpus, snapshot.taken_at));
+        }
         for source in sources.iter() {
             source.learn(&snapshot);
         }

@@ -1,16 +1,16 @@
-//! What a monitor on the device asks for: `/metrics` in the format of Prometheus, `/healthz` (are the tasks alive?) and
+//! What a monitor on the device asks for: `/metrics` as `OpenMetrics` or as Prometheus' older text, `/healthz` (are the tasks alive?) and
 //! `/readyz` (is anything known, and can it be said?). Nothing secret is in them.
 
-use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -18,7 +18,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use super::{Assessment, Channels, gpu_metrics};
+use super::{Assessment, Channels, dcgm_metrics, gpu_metrics};
 use crate::finding::Severity;
 use crate::link::Session;
 use crate::report::Health;
@@ -89,18 +89,47 @@ async fn ready<S: Session>(State(served): State<Served<S>>) -> (StatusCode, Stri
     if missing.is_empty() { (StatusCode::OK, "ready\n".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, missing) }
 }
 
-async fn metrics<S: Session>(State(served): State<Served<S>>) -> impl IntoResponse {
-    let mut text = String::new();
-    let registry = served.registry();
-    let status = match encode(&mut text, &registry) {
-        Ok(()) => StatusCode::OK,
-        Err(error) => {
-            text.clear();
-            let _ = write!(text, "{error}");
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+async fn metrics<S: Session>(State(served): State<Served<S>>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(&accepted.collect::<Vec<_>>().join(","));
+    let (status, text) = match served.text(format) {
+        Ok(text) => (StatusCode::OK, text),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
-    (status, [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+    (status, [(header::CONTENT_TYPE, format.content_type())], text)
+}
+
+/// How metrics are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// `OpenMetrics` 1.0.
+    OpenMetrics,
+    /// Prometheus' text, version 0.0.4.
+    Prometheus,
+}
+
+impl Format {
+    /// What the header `Accept` likes better; the older text for whoever does not say.
+    fn accepted(header: &str) -> Self {
+        let quality = |wanted: &str| {
+            let of = |range: &str| {
+                let mut parts = range.split(';').map(str::trim);
+                let is_wanted = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+                let quality = parts.find_map(|part| part.strip_prefix("q=")?.trim().parse().ok());
+                is_wanted.then(|| quality.unwrap_or(1.0))
+            };
+            header.split(',').filter_map(of).fold(0.0, f64::max)
+        };
+        let open = quality("application/openmetrics-text");
+        if open > 0.0 && open >= quality("text/plain") { Self::OpenMetrics } else { Self::Prometheus }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Prometheus => prometheus_text::CONTENT_TYPE,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,7 +147,28 @@ struct OfTask {
     task: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSource {
+    source: String,
+}
+
 impl<S: Session> Served<S> {
+    fn text(&self, format: Format) -> Result<String, std::fmt::Error> {
+        let (registry, mut out) = (self.registry(), String::new());
+        match format {
+            Format::OpenMetrics => text::encode_registry(&mut out, &registry)?,
+            Format::Prometheus => prometheus_text::encode(&mut out, &registry)?,
+        }
+        if let Some(assessment) = &*self.channels.assessment.borrow() {
+            let names = self.channels.settings().metrics.dcgm;
+            out.push_str(&dcgm_metrics::text(&assessment.snapshot, names, format));
+        }
+        if format == Format::OpenMetrics {
+            text::encode_eof(&mut out)?;
+        }
+        Ok(out)
+    }
+
     /// Made anew for each question, out of what is known now.
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("edgeshift");
@@ -177,5 +227,37 @@ fn of_assessment(registry: &mut Registry, assessment: &Assessment) {
     let help = "How a module stands on the way to the target: 0 ready, 1 unknown, 2 degraded, 3 blocked";
     registry.register("module_health", help, health);
     registry.register("module_running", "Whether a module is reported as running: 1 or 0", running);
-    gpu_metrics::register(registry, assessment.snapshot.gpu_driver.known(), assessment.snapshot.gpus.known());
+    let looks = Family::<OfSource, Gauge<f64, AtomicU64>>::default();
+    for line in &assessment.snapshot.sources {
+        let seconds = std::time::Duration::from_millis(line.latency_ms).as_secs_f64();
+        looks.get_or_create(&OfSource { source: line.name.clone() }).set(seconds);
+    }
+    registry.register("source_look_seconds", "How long the last look of a source took", looks);
+    gpu_metrics::register(registry, &assessment.snapshot, &assessment.report);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_chooses_the_format() {
+        for (header, expected) in [
+            ("", Format::Prometheus),
+            ("*/*", Format::Prometheus),
+            ("text/plain", Format::Prometheus),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            ("text/plain; version=0.0.4, Application/OpenMetrics-Text; version=1.0.0", Format::OpenMetrics),
+            ("application/openmetrics-text;q=0.3,text/plain;version=0.0.4;q=0.5", Format::Prometheus),
+            ("application/openmetrics-text;q=0,*/*", Format::Prometheus),
+            // What Prometheus sends.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                 text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+        ] {
+            assert_eq!(Format::accepted(header), expected, "{header}");
+        }
+    }
 }

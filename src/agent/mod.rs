@@ -7,6 +7,7 @@
 mod assess;
 mod clock;
 mod collect;
+mod dcgm_metrics;
 mod gpu_metrics;
 mod handed;
 mod metrics;
@@ -33,7 +34,7 @@ use self::handed::HandedOver;
 use self::outbox::Outbox;
 use self::siblings::Siblings;
 use self::supervise::{Restarts, keep};
-use crate::evidence::Snapshot;
+use crate::evidence::{GpuWindows, Snapshot};
 use crate::link::Session;
 use crate::settings::{Desired, LogLevel};
 use crate::sources::Source;
@@ -62,6 +63,8 @@ struct Channels {
     desired: watch::Sender<Option<Desired>>,
     snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     assessment: watch::Sender<Option<Arc<Assessment>>>,
+    /// What the GPUs did since the last summary.
+    gpu_windows: watch::Sender<GpuWindows>,
     /// Counts up when somebody wants a new look at once.
     refresh: watch::Sender<u64>,
     outbox: Outbox,
@@ -80,6 +83,7 @@ impl<S: Session> Agent<S> {
             desired: watch::Sender::new(None),
             snapshot: watch::Sender::new(None),
             assessment: watch::Sender::new(None),
+            gpu_windows: watch::Sender::new(GpuWindows::default()),
             refresh: watch::Sender::new(0),
             outbox: Outbox::new(),
             restarts: watch::Sender::new(BTreeMap::new()),

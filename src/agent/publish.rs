@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Assessment, Channels, Clock, GRACE};
-use crate::evidence::Gpu;
+use crate::evidence::GpuWindow;
 use crate::hub::message::{self, Module};
 use crate::hub::mirror::Mirror;
 use crate::hub::reported::{self, About};
@@ -27,7 +27,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 struct Published {
     modules: BTreeMap<String, Module>,
     /// The GPUs of the last summary.
-    gpus: Vec<Gpu>,
+    gpus: Vec<GpuWindow>,
     messages: u64,
     summary_due: Instant,
     last_summary: Instant,
@@ -123,11 +123,13 @@ impl Published {
             let summary = message::summary(self.number(), clock.now(), report, standings, modules);
             channels.outbox.push(summary);
         }
-        if let Some(gpus) = assessment.snapshot.gpus.known() {
+        let mut gpus = Vec::new();
+        channels.gpu_windows.send_modify(|windows| gpus = windows.take());
+        if assessment.snapshot.gpus.known().is_some() {
             if settings.outputs.gpu {
-                channels.outbox.push(message::gpu(self.number(), clock.now(), window.as_secs_f64(), gpus));
+                channels.outbox.push(message::gpu(self.number(), clock.now(), window.as_secs_f64(), &gpus));
             }
-            self.gpus.clone_from(gpus);
+            self.gpus = gpus;
         }
     }
 
@@ -154,7 +156,7 @@ impl Twin {
         session: &S,
         channels: &Channels,
         assessment: &Assessment,
-        gpus: &[Gpu],
+        gpus: &[GpuWindow],
     ) -> Result<(), SessionError> {
         let now = Instant::now();
         let due = self.due(now);

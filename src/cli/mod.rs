@@ -6,6 +6,7 @@ mod device;
 mod gpu;
 mod input;
 mod progress;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -48,7 +49,7 @@ enum Verb {
     Agent(agent::AgentCommand),
     /// See the main job on a built-in deployment, and the module report from a simulated device
     Demo(demo::DemoCommand),
-    /// See what the GPUs of this machine do and how they are
+    /// See what the GPUs of this machine do and how they are, once or live
     ///
     /// Exit status: 0 well; 1 a finding of severity block or silent; 2 usage error; 3 a driver that does not say.
     Gpu(gpu::GpuCommand),

@@ -95,12 +95,24 @@ pub struct Gpu {
     pub busy_seconds: Option<f64>,
     /// Seconds that the samples cover.
     pub window_seconds: Option<f64>,
+    /// Seconds in which it was busy since this module looks at it: only grows.
+    pub busy_total_seconds: Option<f64>,
+    /// Seconds that are known of since this module looks at it.
+    pub covered_total_seconds: Option<f64>,
     /// Mean share of time that its memory was read or written, 0 to 1.
     pub memory_utilization_mean: Option<f64>,
+    /// Share of time that it encoded video, 0 to 1, over a period that the driver chooses.
+    pub encoder_utilization: Option<f64>,
+    /// Share of time that it decoded video, 0 to 1, over a period that the driver chooses.
+    pub decoder_utilization: Option<f64>,
     /// Memory in use, MiB.
     pub memory_used_mib: Option<u64>,
     /// Memory in all, MiB.
     pub memory_total_mib: Option<u64>,
+    /// Memory that nobody uses, MiB.
+    pub memory_free_mib: Option<u64>,
+    /// Memory that the driver keeps for itself, MiB; drivers before R510 count it as used.
+    pub memory_reserved_mib: Option<u64>,
     /// Core temperature, °C.
     pub temperature_c: Option<i64>,
     /// Temperature up to which the board is to run, °C.
@@ -109,6 +121,8 @@ pub struct Gpu {
     pub temperature_slowdown_c: Option<i64>,
     /// Temperature at which the board switches itself off, °C.
     pub temperature_shutdown_c: Option<i64>,
+    /// Temperature of the memory, °C.
+    pub memory_temperature_c: Option<i64>,
     /// How far the temperature is below the board's limit, °C, on boards that count that way (Ada and newer).
     pub temperature_margin_c: Option<i64>,
     /// Board power, W: the mean of the window where the driver counts energy.
@@ -121,14 +135,26 @@ pub struct Gpu {
     pub sm_mhz: Option<u32>,
     /// Clock of the memory, MHz.
     pub memory_mhz: Option<u32>,
+    /// The highest clock of the multiprocessors, MHz.
+    pub sm_max_mhz: Option<u32>,
+    /// The highest clock of the memory, MHz.
+    pub memory_max_mhz: Option<u32>,
     /// Performance state, 0 (fastest) to 15.
     pub performance_state: Option<u8>,
     /// Why the clocks are not higher right now: the bits of `gpu.md` §3.3.
     pub clock_events: Option<u64>,
     /// In how many of the last ten minutes each reason was seen.
     pub clock_event_minutes: BTreeMap<ClockEvent, u8>,
+    /// For how many seconds clocks were lower since the driver was loaded, by what held them down.
+    pub clock_limit_seconds: BTreeMap<ClockLimit, f64>,
     /// Generation and width of the link to the processor.
     pub pcie: Option<Pcie>,
+    /// What went over that link, and what had to go again.
+    pub traffic: Traffic,
+    /// Where it is on the bus, in this container: `00002C74:00:00.0`. Changes between boots (`gpu.md` §0.3).
+    pub bus_id: Option<String>,
+    /// The number of its device file: 0 is `/dev/nvidia0`.
+    pub minor: Option<u32>,
     /// Errors of the memory.
     pub ecc: Option<Ecc>,
     /// Memory pages taken out of use; Turing and older.
@@ -207,6 +233,36 @@ pub struct Pcie {
     pub max_width: u32,
 }
 
+/// What held clocks down, where the driver counts for how long: fields 74 to 79 (`gpu.md` §2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockLimit {
+    /// What the board may draw.
+    Power,
+    /// Heat.
+    Thermal,
+    /// GPUs that are to run at the same clock.
+    SyncBoost,
+    /// A limit of the board.
+    BoardLimit,
+    /// There is too little to do.
+    LowUtilization,
+    /// The voltage at which it is reliable.
+    Reliability,
+}
+
+/// What went over the link to the processor, since the driver was loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traffic {
+    /// Bytes that the GPU sent.
+    pub sent_bytes: Option<u64>,
+    /// Bytes that the GPU received.
+    pub received_bytes: Option<u64>,
+    /// Packets that were sent again.
+    pub replays: Option<u64>,
+}
+
 /// Errors of the memory, and whether they are looked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -219,6 +275,10 @@ pub struct Ecc {
     pub corrected: u64,
     /// Not corrected since the driver was loaded.
     pub uncorrected: u64,
+    /// Corrected in the life of the board.
+    pub corrected_ever: Option<u64>,
+    /// Not corrected in the life of the board.
+    pub uncorrected_ever: Option<u64>,
 }
 
 /// Memory pages taken out of use.

@@ -5,6 +5,7 @@ mod conflict;
 mod docker;
 mod file;
 mod gpu;
+mod gpu_window;
 mod network;
 mod owner;
 mod process;
@@ -31,9 +32,10 @@ pub use twins::{AgentTwin, Client, ReportedModule, RuntimePlatform, RuntimeTwins
 use crate::manifest::{Form, Manifest, Module};
 
 pub use gpu::{
-    ClockEvent, DriverState, Ecc, Gpu, GpuDriver, GpuInstance, GpuProcess, GpuState, Pcie, Pids, RemappedRows,
-    RetiredPages, Xid,
+    ClockEvent, ClockLimit, DriverState, Ecc, Gpu, GpuDriver, GpuInstance, GpuProcess, GpuState, Pcie, Pids,
+    RemappedRows, RetiredPages, Traffic, Xid,
 };
+pub use gpu_window::{GpuWindow, GpuWindows};
 
 /// An answer that may be missing for a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,9 @@ use super::{Limits, Observed, Proxy};
 pub struct Process {
     /// Its module id, where it is a module.
     pub module: Option<String>,
+    /// The id of its device, where it is a module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The version of the control groups that limit it, 1 or 2; none where there are none.
     pub cgroup: Option<u8>,
     /// The limits in force.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::topic::Properties;
-use crate::evidence::{Gpu, Snapshot};
+use crate::evidence::{ClockEvent, GpuWindow, Snapshot};
 use crate::finding::Severity;
 use crate::report::{Report, Settled, Standings};
 
@@ -130,8 +130,8 @@ pub fn summary(number: u64, now: Timestamp, report: &Report, standings: &Standin
     Message::new("health", number, now, body)
 }
 
-/// One window of every GPU.
-pub fn gpu(number: u64, now: Timestamp, window_s: f64, gpus: &[Gpu]) -> Message {
+/// One window of every GPU: what it did since the last one, and how it was at the end.
+pub fn gpu(number: u64, now: Timestamp, window_s: f64, gpus: &[GpuWindow]) -> Message {
     let body = json!({
         "schema": "edgeshift.gpu/1",
         "kind": "window",
@@ -143,21 +143,31 @@ pub fn gpu(number: u64, now: Timestamp, window_s: f64, gpus: &[Gpu]) -> Message 
 }
 
 /// What is known of a GPU; what it does not support is left out.
-fn of_gpu(gpu: &Gpu) -> Value {
+fn of_gpu(window: &GpuWindow) -> Value {
+    let gpu = &window.last;
     let share = |share: Option<f64>| share.map(rounded);
     let mut value = json!({
         "uuid": gpu.uuid,
         "name": gpu.name,
         "state": gpu.state,
-        "utilization_mean": share(gpu.utilization_mean),
-        "utilization_max": share(gpu.utilization_max),
-        "busy_s": share(gpu.busy_seconds),
+        "looks": window.looks,
+        "utilization_mean": share(window.utilization_mean),
+        "utilization_max": share(window.utilization_max),
+        "busy_s": share(window.busy_seconds),
+        "memory_utilization_mean": share(window.memory_utilization_mean),
         "memory_used_mib": gpu.memory_used_mib,
+        "memory_used_max_mib": window.memory_used_max_mib,
         "memory_total_mib": gpu.memory_total_mib,
         "temperature_c": gpu.temperature_c,
-        "power_w": share(gpu.power_w),
+        "temperature_max_c": window.temperature_max_c,
+        "power_w": share(window.power_mean_w),
+        "power_max_w": share(window.power_max_w),
         "processes": gpu.processes.as_ref().map(Vec::len),
     });
+    if !gpu.clock_event_minutes.is_empty() {
+        let minutes = gpu.clock_event_minutes.iter().map(|(event, minutes)| (reason(*event), Value::from(*minutes)));
+        value["clocks_down_min"] = minutes.collect();
+    }
     if !gpu.xids.is_empty() {
         let counts = gpu.xids.iter().map(|(xid, seen)| (xid.to_string(), Value::from(seen.count)));
         value["xids"] = counts.collect();
@@ -166,6 +176,17 @@ fn of_gpu(gpu: &Gpu) -> Value {
         entries.retain(|_, value| !value.is_null());
     }
     value
+}
+
+/// Why clocks were held down, as in the metrics.
+fn reason(event: ClockEvent) -> String {
+    match event {
+        ClockEvent::HardwareSlowdown => "hw_slowdown",
+        ClockEvent::SoftwareThermal => "sw_thermal",
+        ClockEvent::HardwareThermal => "hw_thermal",
+        ClockEvent::PowerBrake => "hw_power_brake",
+    }
+    .to_owned()
 }
 
 /// The modules that are written or seen, sorted by id. Bare createOptions name none.

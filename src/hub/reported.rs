@@ -7,8 +7,8 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::message::{Module, second};
-use crate::evidence::{Gpu, Snapshot};
-use crate::report::{Report, Settled, Standings};
+use crate::evidence::{DriverState, GpuWindow, Snapshot};
+use crate::report::{Report, Settled, Standing, Standings, Subject};
 use crate::settings::Desired;
 
 /// The longest patch, in bytes of JSON: edgeHub up to 1.0.8 takes 8,192.
@@ -42,7 +42,7 @@ pub fn section(
     report: &Report,
     standings: &Standings,
     snapshot: &Snapshot,
-    (modules, gpus): (&[Module], &[Gpu]),
+    (modules, gpus): (&[Module], &[GpuWindow]),
     about: &About<'_>,
 ) -> Value {
     let summary = standings.summary;
@@ -55,9 +55,16 @@ pub fn section(
             "block": summary.block, "silent": summary.silent, "warn": summary.warn, "info": summary.info,
             "fixable": summary.fixable, "not_evaluated": standings.not_evaluated, "broken": report.ledger().broken,
         },
-        "gpus": gpus.iter().map(gpu).collect::<Map<_, _>>(),
+        "gpus": gpus.iter().map(|window| gpu(window, standings)).collect::<Map<_, _>>(),
         "modules": {},
     });
+    // Where nobody ever had a GPU there is nothing to say.
+    if let Some(driver) = snapshot.gpu_driver.known().filter(|driver| driver.state != DriverState::NoLibrary) {
+        section["gpu_driver"] = json!({ "state": driver.state });
+        if let Some(version) = &driver.version {
+            section["gpu_driver"]["version"] = cut(version).into();
+        }
+    }
     let mut ordered: Vec<&Module> = modules.iter().collect();
     ordered.sort_by_key(|module| std::cmp::Reverse(module.settled.standing.health));
     let mut room = MAX_SECTION.saturating_sub(size(&section) + key("modules_left_out").len() + 8);
@@ -219,17 +226,24 @@ fn entry(module: &Module, snapshot: &Snapshot) -> Value {
     entry
 }
 
-fn gpu(gpu: &Gpu) -> (String, Value) {
+/// The figures are those of the last summary, the health is that of now.
+fn gpu(window: &GpuWindow, standings: &Standings) -> (String, Value) {
+    let gpu = &window.last;
+    let settled = standings.of(&Subject::Gpu(gpu.uuid.as_str().into()));
+    let standing = settled.map_or(Standing::UNJUDGED, |settled| settled.standing);
     #[expect(clippy::cast_possible_truncation, reason = "a share of time in percent")]
     let percent = |share: f64| (share.clamp(0.0, 1.0) * 100.0).round() as i64;
     let mut value = json!({
         "name": cut(&gpu.name),
         "state": gpu.state,
-        "busy_percent": gpu.utilization_mean.map(percent),
-        "busy_percent_max": gpu.utilization_max.map(percent),
+        "health": standing.health.word(),
+        "rule": standing.rule,
+        "busy_percent": window.utilization_mean.map(percent),
+        "busy_percent_max": window.utilization_max.map(percent),
         "memory_used_mib": gpu.memory_used_mib,
         "memory_total_mib": gpu.memory_total_mib,
         "temperature_c": gpu.temperature_c,
+        "temperature_max_c": window.temperature_max_c,
     });
     if let Some(entries) = value.as_object_mut() {
         entries.retain(|_, value| !value.is_null());

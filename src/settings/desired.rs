@@ -9,7 +9,7 @@ use super::Settings;
 use super::handed::in_order;
 
 /// Sections whose members are judged one by one.
-const SECTIONS: [&str; 3] = ["intervals", "outputs", "site"];
+const SECTIONS: [&str; 4] = ["intervals", "metrics", "outputs", "site"];
 
 /// Lists; twins had no arrays for long, so one may be written as an object with numbers for keys
 /// (`iothub-limits.md` §1.3).

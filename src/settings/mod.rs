@@ -35,6 +35,8 @@ pub struct Settings {
     pub intervals: Intervals,
     /// What the module sends as telemetry.
     pub outputs: Outputs,
+    /// What monitors get at `/metrics` of the module.
+    pub metrics: Metrics,
     /// How much the module writes into its log; as much as edgeAgent where nothing is set.
     pub log: Option<LogLevel>,
     /// The deployment that the module judges, or the twin of `$edgeAgent`, as text: whole, or in pieces of at most 4 KB.
@@ -55,6 +57,28 @@ impl Default for Outputs {
     fn default() -> Self {
         Self { health: true, gpu: true }
     }
+}
+
+/// What monitors get.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Whether GPUs are also shown by the names of NVIDIA's DCGM exporter, for dashboards that are made for it. They are
+    /// as many series again.
+    pub dcgm: DcgmNames,
+}
+
+/// Which metrics of NVIDIA's DCGM exporter there are (`gpu.md` §2.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DcgmNames {
+    /// None.
+    #[default]
+    Off,
+    /// Those that the exporter has by default, as far as they can be known without DCGM.
+    Core,
+    /// Also those that it can be told to have, and the label `modelName`.
+    Full,
 }
 
 /// How much is written into a log.

@@ -134,6 +134,7 @@ impl Source for OwnProcess {
             let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             Ok(Some(Sight::Process(Box::new(Process {
                 module: self.variable("IOTEDGE_MODULEID").map(str::to_owned),
+                device: self.variable("IOTEDGE_DEVICEID").map(str::to_owned),
                 cgroup,
                 limits,
                 mounts: self.measured(mounts.lines().filter_map(volume).collect()).await,

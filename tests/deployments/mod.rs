@@ -33,13 +33,13 @@ type Fault = (&'static str, &'static str, fn(&mut Dice, &mut Module));
 const FAULTS: [Fault; 28] = [
     ("module name", "modules", |dice, module| {
         let long = "a".repeat(64);
-        module.id = (*dice.of(&["Contoso.Camera", "camera-", "-camera", "a.b-1", long.as_str(), "___"])).to_owned();
+        (*dice.of(&["Contoso.Camera", "camera-", "-camera", "a.b-1", long.as_str(), "___"])).clone_into(&mut module.id);
     }),
     ("module name with a digit", "modules", |dice, module| {
-        module.id = (*dice.of(&["2d-filter", "1", "0_x"])).to_owned();
+        (*dice.of(&["2d-filter", "1", "0_x"])).clone_into(&mut module.id);
         module.option(&["ExposedPorts", "80/tcp"], json!({}));
     }),
-    ("module name that is taken", "modules", |_, module| module.id = "Proxy".to_owned()),
+    ("module name that is taken", "modules", |_, module| "Proxy".clone_into(&mut module.id)),
     ("label value", "nodeSelector", |dice, module| {
         let long = "v".repeat(64);
         let (key, value) =
@@ -248,7 +248,7 @@ const FAULTS: [Fault; 28] = [
 /// What only agents of an age do.
 const OLD_FAULTS: [Fault; 2] = [
     ("name of a secret", "registryCredentials", |_, module| {
-        module.image = "registry.example/a/b:1".to_owned();
+        "registry.example/a/b:1".clone_into(&mut module.image);
         module.user = Some("Team_A".to_owned());
     }),
     ("name of a claim", "Mounts", |_, module| {

@@ -108,6 +108,12 @@ pub struct Gpu {
     /// Correctable, uncorrectable, pending, failed.
     pub remapped: Option<[u32; 4]>,
     pub recovery_action: Option<u32>,
+    /// Fields of the batch that are not named above, by their number.
+    #[serde(default)]
+    pub fields: BTreeMap<String, u64>,
+    /// How busy the encoder and the decoder of video are, in percent.
+    pub encoder: Option<u32>,
+    pub decoder: Option<u32>,
     #[serde(default = "yes")]
     pub persistence: bool,
     #[serde(default)]
@@ -137,6 +143,9 @@ pub struct Gpu {
     /// The ring of samples is empty, as it is on an idle GPU.
     #[serde(default)]
     pub no_samples: bool,
+    /// How many samples the ring has room for.
+    #[serde(default = "ring")]
+    pub ring: u64,
 }
 
 /// A process that uses a GPU.
@@ -290,6 +299,11 @@ fn driver() -> String {
 
 fn cuda() -> i32 {
     12_020
+}
+
+/// `gpu.md` §5.2.
+fn ring() -> u64 {
+    100
 }
 
 fn yes() -> bool {

@@ -236,6 +236,23 @@ values! {
     nvmlDeviceGetSupportedEventTypes(_gpu) -> c_ulonglong { Ok(0x18) }
 }
 
+/// Functions that write how busy an engine is, in percent, and over how many µs.
+macro_rules! engines {
+    ($($name:ident($gpu:ident) $value:expr;)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(device: Device, busy: *mut c_uint, period: *mut c_uint) -> Return {
+            let answer = of_gpu(index(device), stringify!($name), |$gpu: &Gpu| $value.ok_or(NOT_SUPPORTED));
+            // SAFETY: the caller owns both places.
+            unsafe { give(busy, answer).max(give(period, answer.map(|_| 167_000))) }
+        }
+    )*};
+}
+
+engines! {
+    nvmlDeviceGetEncoderUtilization(gpu) gpu.encoder;
+    nvmlDeviceGetDecoderUtilization(gpu) gpu.decoder;
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetTotalEnergyConsumption(device: Device, energy: *mut c_ulonglong) -> Return {
     let here = index(device);
@@ -426,6 +443,7 @@ pub unsafe extern "C" fn nvmlDeviceGetFieldValues(device: Device, count: c_int, 
         // SAFETY: the caller owns `count` values at `list`.
         let value = unsafe { &mut *list.add(i) };
         (value.timestamp, value.latencyUsec) = (0, 5);
+        state::count(&format!("field {}", value.fieldId));
         match field(&gpu, value.fieldId) {
             Some(number) => {
                 // An unsigned long long.
@@ -589,7 +607,7 @@ fn process_samples<'a>(
     ticks.flat_map(of).filter(|sample| sample.timeStamp > last_seen).collect()
 }
 
-/// Six samples a second, a hundred of them (`gpu.md` §5.2), of what `kind` asks for; only those later than `last_seen`, in µs.
+/// Six samples a second, as many as the ring has (`gpu.md` §5.2), of what `kind` asks for; only those later than `last_seen`, in µs.
 fn samples<'a>(
     gpu: impl Fn(u64) -> Option<&'a Gpu>,
     kind: c_uint,
@@ -597,7 +615,8 @@ fn samples<'a>(
     last_seen: c_ulonglong,
 ) -> Vec<nvmlSample_t> {
     let tick = now_ms * 6 / 1000;
-    let ticks = tick.saturating_sub(99)..=tick;
+    let ring = gpu(now_ms).map_or(0, |gpu| gpu.ring);
+    let ticks = (tick + 1).saturating_sub(ring)..=tick;
     let sample = |tick: u64| {
         let at = tick * 1000 / 6;
         let value = match (kind, gpu(at)?) {
@@ -631,6 +650,6 @@ fn field(gpu: &Gpu, id: c_uint) -> Option<u64> {
         144 => row(2),
         145 => row(3),
         230 => gpu.recovery_action.map(u64::from),
-        _ => None,
+        id => gpu.fields.get(&id.to_string()).copied(),
     }
 }

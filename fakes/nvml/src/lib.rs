@@ -5,6 +5,7 @@
 mod exports;
 mod state;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,20 @@ pub fn install(folder: &Path, scenario: &str, symbols: Symbols) -> io::Result<Pa
     fs::write(folder.join(state::SCENARIO), scenario)?;
     fs::write(&library, bytes)?;
     Ok(library)
+}
+
+/// How often each function was called for the GPUs of the library in `folder`, and each field of a batch asked for (`field 230`),
+/// up to when it was last shut down.
+///
+/// # Errors
+/// It was not shut down yet.
+pub fn calls(folder: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let text = fs::read_to_string(folder.join(state::CALLS))?;
+    let counted = |line: &str| {
+        let (function, calls) = line.rsplit_once(' ')?;
+        Some((function.to_owned(), calls.parse().ok()?))
+    };
+    Ok(text.lines().filter_map(counted).collect())
 }
 
 /// Renames `symbol` in the table of names, so that nobody finds it.

@@ -1,5 +1,7 @@
 //! The scenario that is being played, and since when.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
@@ -9,6 +11,9 @@ use gpu_scenario::{Gpu, Scenario};
 
 /// The name of the scenario's file.
 pub(crate) const SCENARIO: &str = "scenario.toml";
+
+/// The name of the file that says how often each function was called.
+pub(crate) const CALLS: &str = "calls.txt";
 
 /// What `nvmlReturn_t` says.
 pub(crate) const UNINITIALIZED: u32 = 1;
@@ -24,6 +29,8 @@ struct Played {
     users: u32,
     /// How many Xids were told.
     told: usize,
+    /// How often each function was called for a GPU, and each field asked for.
+    calls: BTreeMap<String, u64>,
 }
 
 /// Starts to play, or reads the scenario again; says what `nvmlInit_v2` returns.
@@ -32,7 +39,7 @@ pub(crate) fn init() -> u32 {
     if played.is_none() {
         let Some(scenario) = read().and_then(|text| Some((Scenario::read(&text).ok()?, text))) else { return UNKNOWN };
         let (scenario, text) = scenario;
-        *played = Some(Played { text, scenario, started: Instant::now(), users: 0, told: 0 });
+        *played = Some(Played { text, scenario, started: Instant::now(), users: 0, told: 0, calls: BTreeMap::new() });
     }
     let Some(played) = played.as_mut() else { return UNKNOWN };
     played.renew();
@@ -42,12 +49,13 @@ pub(crate) fn init() -> u32 {
     played.scenario.init
 }
 
-/// Forgets one initialisation.
+/// Forgets one initialisation, and writes down what was called so far.
 pub(crate) fn shutdown() -> u32 {
     let mut played = PLAYED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match played.as_mut().filter(|played| played.users > 0) {
         Some(played) => {
             played.users -= 1;
+            played.write_calls();
             0
         }
         None => UNINITIALIZED,
@@ -69,6 +77,7 @@ pub(crate) fn playing<T>(answer: impl FnOnce(&Scenario, u64) -> Result<T, u32>) 
 
 /// Hands one GPU to `answer`; `function` is the name under which the scenario may have it fail.
 pub(crate) fn of_gpu<T>(index: usize, function: &str, answer: impl FnOnce(&Gpu) -> Result<T, u32>) -> Result<T, u32> {
+    count(function);
     let gpu = playing(|scenario, at| scenario.at(at).get(index).cloned().ok_or(2))?;
     if gpu.hangs {
         loop {
@@ -81,6 +90,16 @@ pub(crate) fn of_gpu<T>(index: usize, function: &str, answer: impl FnOnce(&Gpu) 
     match gpu.returns.get(function) {
         Some(code) => Err(*code),
         None => answer(&gpu),
+    }
+}
+
+/// Counts a call.
+pub(crate) fn count(function: &str) {
+    if let Some(played) = PLAYED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_mut() {
+        match played.calls.get_mut(function) {
+            Some(calls) => *calls += 1,
+            None => drop(played.calls.insert(function.to_owned(), 1)),
+        }
     }
 }
 
@@ -109,11 +128,26 @@ impl Played {
             (self.scenario, self.text) = (scenario, text);
         }
     }
+
+    /// Nothing is lost where the folder cannot be written but the numbers.
+    fn write_calls(&self) {
+        let mut text = String::new();
+        for (function, calls) in &self.calls {
+            let _ = writeln!(text, "{function} {calls}");
+        }
+        if let Some(place) = place() {
+            let _ = fs::write(place.join(CALLS), text);
+        }
+    }
 }
 
 fn read() -> Option<String> {
+    fs::read_to_string(place()?.join(SCENARIO)).ok()
+}
+
+fn place() -> Option<&'static PathBuf> {
     static PLACE: OnceLock<Option<PathBuf>> = OnceLock::new();
-    fs::read_to_string(PLACE.get_or_init(folder).as_ref()?.join(SCENARIO)).ok()
+    PLACE.get_or_init(folder).as_ref()
 }
 
 /// Where this library lies: the file whose code is running.

@@ -150,7 +150,8 @@ fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
     out
 }
 
-fn driver_line(driver: &GpuDriver) -> String {
+/// Which driver there is, or why there is none.
+pub fn driver_line(driver: &GpuDriver) -> String {
     let version = driver.version.as_deref().unwrap_or("of unknown version");
     let cuda = driver.cuda.as_ref().map_or_else(String::new, |cuda| format!(", CUDA up to {cuda}"));
     match driver.state {

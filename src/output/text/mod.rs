@@ -12,7 +12,7 @@ use annotate_snippets::Renderer;
 use super::{CheckResult, Judged, Reason, Rejected, words};
 use crate::manifest::ManifestError;
 
-pub use gpu::gpu;
+pub use gpu::{driver_line, gpu};
 pub(super) use pages::first_paragraph;
 pub use pages::{page, table};
 

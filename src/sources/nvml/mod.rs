@@ -1,18 +1,22 @@
 //! The GPUs, asked through NVML. Everything that may block runs on threads of its own: a driver that hangs is reported as
 //! such and never holds up the module. Knows no rules.
 
+mod busy;
 mod events;
 mod processes;
 mod raw;
 mod sampler;
+mod schedule;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+pub use self::schedule::Schedule;
 
 use self::events::Events;
 use self::sampler::Sampler;
@@ -38,10 +42,18 @@ impl Nvml {
     /// # Errors
     /// No thread can be started.
     pub fn start(library: Option<PathBuf>) -> io::Result<Self> {
-        Self::with_deadline(library, DEADLINE)
+        Self::scheduled(library, Schedule::default())
     }
 
-    /// The same, with another time that the driver may take.
+    /// The same, with how often what is asked.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn scheduled(library: Option<PathBuf>, schedule: Schedule) -> io::Result<Self> {
+        Self::with(library, DEADLINE, PathBuf::from("/proc"), schedule)
+    }
+
+    /// The same, with another time that the driver may take, and everything asked at each look.
     ///
     /// # Errors
     /// No thread can be started.
@@ -54,14 +66,22 @@ impl Nvml {
     /// # Errors
     /// No thread can be started.
     pub fn with_processes(library: Option<PathBuf>, deadline: Duration, proc: PathBuf) -> io::Result<Self> {
+        Self::with(library, deadline, proc, Schedule::EACH_LOOK)
+    }
+
+    fn with(library: Option<PathBuf>, deadline: Duration, proc: PathBuf, schedule: Schedule) -> io::Result<Self> {
         // One look may run and one may wait; more only pile up behind a driver that hangs.
         let (requests, asked) = sync_channel::<Request>(1);
         let events = Events::start(library.clone())?;
-        let mut sampler = Sampler::new(library, proc);
+        let mut sampler = Sampler::new(library, proc, schedule);
         std::thread::Builder::new().name("gpu".to_owned()).spawn(move || {
-            while let Ok((now, answer)) = asked.recv() {
-                // Nobody waits any more where the deadline has passed.
-                let _ = answer.send(sampler.look(&events, now));
+            loop {
+                match asked.recv_timeout(sampler.rest()) {
+                    // Nobody waits any more where the deadline has passed.
+                    Ok((now, answer)) => drop(answer.send(sampler.look(&events, now))),
+                    Err(RecvTimeoutError::Timeout) => sampler.drain(),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
         })?;
         Ok(Self { requests, deadline })

@@ -9,15 +9,24 @@ use crate::evidence::GpuProcess;
 
 const MIB: u64 = 1024 * 1024;
 
+/// The memory of a GPU, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MemoryUse {
+    pub(super) total: u64,
+    pub(super) used: u64,
+    pub(super) free: u64,
+    /// What the driver keeps for itself, where it is told apart.
+    pub(super) reserved: Option<u64>,
+}
+
 /// What tells a device from the others, also when it no longer answers.
 pub(super) fn number(device: &Device<'_>) -> usize {
     // SAFETY: the handle is only compared.
     unsafe { device.handle() as usize }
 }
 
-/// Memory in use and in all, MiB, by the function that drivers before R510 have too. What the driver keeps for itself counts
-/// as used.
-pub(super) fn memory(nvml: &Nvml, device: &Device<'_>) -> Result<(u64, u64), NvmlError> {
+/// The memory by the function that drivers before R510 have too. What the driver keeps for itself counts as used.
+pub(super) fn memory(nvml: &Nvml, device: &Device<'_>) -> Result<MemoryUse, NvmlError> {
     let call = nvml.lib().nvmlDeviceGetMemoryInfo.as_ref().map_err(missing)?;
     // SAFETY: the struct is plain numbers, for which zeros are values; the handle is the device's, and the library writes one struct.
     let info = unsafe {
@@ -25,7 +34,7 @@ pub(super) fn memory(nvml: &Nvml, device: &Device<'_>) -> Result<(u64, u64), Nvm
         nvml_try(call(device.handle(), &raw mut info))?;
         info
     };
-    Ok((info.used / MIB, info.total / MIB))
+    Ok(MemoryUse { total: info.total, used: info.used, free: info.free, reserved: None })
 }
 
 /// The bits of why the clocks are not higher, all of them: the wrapper knows only some. The new name of the function first.

@@ -1,5 +1,5 @@
-//! One look at every GPU. Remembers between looks which samples were seen, how much energy was used, which calls a GPU
-//! does not support, and in which minutes its clocks were held down.
+//! One look at every GPU. Remembers between looks how busy it was, how much energy was used, which calls a GPU does not
+//! support, what is asked only now and then, and in which minutes its clocks were held down.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -14,59 +14,109 @@ use nvml_wrapper::structs::device::FieldId;
 use nvml_wrapper::{Device, Nvml};
 use tokio::time::Instant;
 
+use super::busy::{Busy, GAP};
 use super::events::Events;
 use super::processes::{self, Owners, Shares};
 use super::raw;
-use crate::evidence::{ClockEvent, DriverState, Ecc, Gpu, GpuDriver, GpuState, Pcie, RemappedRows, RetiredPages};
+use super::schedule::{Pace, Schedule};
+use crate::evidence::{
+    ClockEvent, ClockLimit, DriverState, Ecc, Gpu, GpuDriver, GpuState, Pcie, RemappedRows, RetiredPages,
+};
 
 const MIB: u64 = 1024 * 1024;
 /// How many minutes of throttling are remembered (`gpu.md` §3.2: 6 of 10).
 const MINUTES: u64 = 10;
-/// How long a call that a GPU does not support is not made again.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// The fields that are read in one batch (`gpu.md` §2.2).
-const FIELDS: [FieldId; 8] =
-    [FieldId(29), FieldId(30), FieldId(31), FieldId(142), FieldId(143), FieldId(144), FieldId(145), FieldId(230)];
+/// The fields that are read in one batch (`gpu.md` §2.2): aggregate errors of the memory, retired pages, the clocks' limits, the
+/// memory's temperature, replays, replaced rows, bytes, and what the driver wants done.
+const FIELDS: [u32; 20] = [5, 6, 29, 30, 31, 74, 75, 76, 77, 78, 79, 82, 94, 142, 143, 144, 145, 197, 198, 230];
 
 /// Looks at the GPUs.
 pub(super) struct Sampler {
     library: Option<PathBuf>,
+    schedule: Schedule,
+    pace: Pace,
     nvml: Option<Nvml>,
+    /// The version of the driver that everything below was learnt of.
+    version: Option<String>,
     /// The GPUs seen so far by their place: what is lost no longer says who it is.
     places: BTreeMap<u32, (String, String)>,
     memories: BTreeMap<String, Memory>,
     owners: Owners,
+    /// The last look and when it was, for a driver that is not to be asked so soon again.
+    last: Option<(Instant, GpuDriver, Vec<Gpu>)>,
 }
 
 /// What is remembered of one GPU.
 #[derive(Default)]
 struct Memory {
-    last_sample: BTreeMap<u8, u64>,
+    /// The answers of the last look.
+    kept: Gpu,
+    /// When what is not asked each time was asked.
+    asked: BTreeMap<Tier, Instant>,
+    cores: Engine,
+    bandwidth: Engine,
     shares: Shares,
     energy: Option<(u64, Instant)>,
+    /// Calls, and fields of the batch, and when the GPU said that it does not support them.
     unsupported: BTreeMap<&'static str, Instant>,
+    unsupported_fields: BTreeMap<u32, Instant>,
     /// The minutes in which clocks were held down, with the reasons.
     minutes: VecDeque<(u64, BTreeSet<ClockEvent>)>,
     started: Option<Instant>,
 }
 
+/// The use of an engine, and until when it is known.
+#[derive(Default)]
+struct Engine {
+    busy: Busy,
+    until: Option<Instant>,
+}
+
+/// What is asked together, and less often than the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tier {
+    Users,
+    Limits,
+}
+
 impl Sampler {
-    pub(super) fn new(library: Option<PathBuf>, proc: PathBuf) -> Self {
-        let owners = Owners::new(proc);
-        Self { library, nvml: None, places: BTreeMap::new(), memories: BTreeMap::new(), owners }
+    pub(super) fn new(library: Option<PathBuf>, proc: PathBuf, schedule: Schedule) -> Self {
+        Self {
+            library,
+            schedule,
+            pace: Pace::new(),
+            nvml: None,
+            version: None,
+            places: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            owners: Owners::new(proc),
+            last: None,
+        }
+    }
+
+    /// How long the driver may be left alone before its samples are lost.
+    pub(super) fn rest(&self) -> Duration {
+        self.pace.of(self.schedule.samples)
     }
 
     /// One look.
     pub(super) fn look(&mut self, events: &Events, now: Instant) -> (GpuDriver, Vec<Gpu>) {
+        if let Some((at, driver, gpus)) = &self.last
+            && self.pace.is_slowed()
+            && at.elapsed() < self.rest()
+        {
+            let known = |gpu: &Gpu| Gpu { xids: events.of(&gpu.uuid), ..gpu.clone() };
+            return (driver.clone(), gpus.iter().map(known).collect());
+        }
         let nvml = match self.nvml.take().map_or_else(|| self.init(), Ok) {
             Ok(nvml) => nvml,
-            Err(error) => return (down(&error), Vec::new()),
+            Err(error) => return self.down(&error),
         };
         let count = match nvml.device_count() {
             Ok(count) => count,
             // It went away, or was restarted: the next look begins anew.
-            Err(error) => return (down(&error), Vec::new()),
+            Err(error) => return self.down(&error),
         };
         let mut driver = GpuDriver {
             state: DriverState::Up,
@@ -76,10 +126,44 @@ impl Sampler {
             gpus: count,
             ..GpuDriver::default()
         };
+        if self.version != driver.version {
+            // Another driver may support what this one did not, and counts anew.
+            self.memories.clear();
+            self.version.clone_from(&driver.version);
+        }
+        let before = Instant::now();
         let mut gpus: Vec<Gpu> = (0..count).map(|index| self.gpu(&nvml, index, events)).collect();
+        // The first look also wakes the GPUs up.
+        if self.last.is_some() {
+            self.pace.note(before.elapsed(), &self.schedule);
+        }
         self.owners.tell(&mut driver, &mut gpus, now);
         self.nvml = Some(nvml);
+        // What is shown again is no window of its own.
+        let again = |gpu: &Gpu| Gpu { busy_seconds: None, window_seconds: None, ..gpu.clone() };
+        self.last = Some((before, driver.clone(), gpus.iter().map(again).collect()));
         (driver, gpus)
+    }
+
+    /// Takes what the driver would forget, between two looks.
+    pub(super) fn drain(&mut self) {
+        let Some(nvml) = &self.nvml else { return };
+        for index in self.places.keys() {
+            let seen = nvml.device_by_index(*index).and_then(|device| Ok((device.uuid()?, device)));
+            // A look says what is wrong.
+            let Ok((uuid, device)) = seen else { continue };
+            let Some(memory) = self.memories.get_mut(&uuid) else { continue };
+            let mut round = Asking {
+                nvml,
+                device: &device,
+                memory,
+                schedule: self.schedule,
+                pace: &self.pace,
+                state: GpuState::Up,
+            };
+            round.gather();
+            round.clock_events();
+        }
     }
 
     fn init(&self) -> Result<Nvml, NvmlError> {
@@ -89,6 +173,11 @@ impl Sampler {
         }
     }
 
+    fn down(&mut self, error: &NvmlError) -> (GpuDriver, Vec<Gpu>) {
+        self.last = None;
+        (down(error), Vec::new())
+    }
+
     fn gpu(&mut self, nvml: &Nvml, index: u32, events: &Events) -> Gpu {
         let seen = nvml.device_by_index(index).and_then(|device| Ok((device.uuid()?, device.name()?, device)));
         let (uuid, name, device) = match seen {
@@ -96,6 +185,9 @@ impl Sampler {
             Err(error) => {
                 let (uuid, name) =
                     self.places.get(&index).cloned().unwrap_or_else(|| (format!("index-{index}"), "GPU".to_owned()));
+                if let Some(memory) = self.memories.get_mut(&uuid) {
+                    memory.forget_answers();
+                }
                 let xids = events.of(&uuid);
                 let state = state_of(&error).unwrap_or(GpuState::Lost);
                 return Gpu { uuid, name, index, state, xids, ..Gpu::default() };
@@ -104,7 +196,8 @@ impl Sampler {
         self.places.insert(index, (uuid.clone(), name.clone()));
         let memory = self.memories.entry(uuid.clone()).or_default();
         let xids = events.of(&uuid);
-        let mut look = Asking { nvml, device: &device, memory, state: GpuState::Up };
+        let mut look =
+            Asking { nvml, device: &device, memory, schedule: self.schedule, pace: &self.pace, state: GpuState::Up };
         let gpu = look.look();
         Gpu { uuid, name, index, xids, state: look.state, ..gpu }
     }
@@ -115,25 +208,49 @@ struct Asking<'a> {
     nvml: &'a Nvml,
     device: &'a Device<'a>,
     memory: &'a mut Memory,
+    schedule: Schedule,
+    pace: &'a Pace,
     state: GpuState,
 }
 
 impl<'a> Asking<'a> {
     fn look(&mut self) -> Gpu {
-        let mut gpu = Gpu::default();
+        let mut gpu = std::mem::take(&mut self.memory.kept);
         self.utilization(&mut gpu);
         self.figures(&mut gpu);
+        self.clocks(&mut gpu);
+        if self.is_due(Tier::Limits) {
+            self.limits(&mut gpu);
+        }
         self.health(&mut gpu);
-        self.processes(&mut gpu);
-        let nvml = self.nvml;
-        let margin = self.ask("temperature margin", |device| raw::temperature_margin(nvml, device));
-        gpu.temperature_margin_c = margin.map(i64::from);
+        if self.is_due(Tier::Users) {
+            self.users(&mut gpu);
+        }
+        if self.state == GpuState::Up {
+            self.memory.kept = gpu.clone();
+        } else {
+            // What it said before it failed says nothing about later.
+            self.memory.forget_answers();
+        }
         gpu
+    }
+
+    /// Whether it is time to ask for this again.
+    fn is_due(&mut self, tier: Tier) -> bool {
+        let interval = match tier {
+            Tier::Users => self.schedule.users,
+            Tier::Limits => self.schedule.limits,
+        };
+        let due = self.memory.asked.get(&tier).is_none_or(|asked| asked.elapsed() >= self.pace.of(interval));
+        if due {
+            self.memory.asked.insert(tier, Instant::now());
+        }
+        due
     }
 
     /// The answer to one call; none where the GPU is known not to support it.
     fn ask<T>(&mut self, call: &'static str, ask: impl FnOnce(&Device<'a>) -> Result<T, NvmlError>) -> Option<T> {
-        if self.memory.unsupported.get(call).is_some_and(|since| since.elapsed() < PATIENCE) {
+        if self.memory.unsupported.get(call).is_some_and(|since| since.elapsed() < self.schedule.unsupported) {
             return None;
         }
         match ask(self.device) {
@@ -149,67 +266,80 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Drains the driver's samples: means and peaks between two looks, which one point cannot give (`gpu.md` §5.2).
     fn utilization(&mut self, gpu: &mut Gpu) {
-        let point = self.ask("utilization", Device::utilization_rates);
-        let share = |percent: u32| f64::from(percent) / 100.0;
-        if let Some(window) = self.samples(Sampling::GpuUtilization, 0) {
-            gpu.utilization_mean = Some(window.mean);
-            gpu.utilization_max = Some(window.max);
-            gpu.busy_seconds = Some(window.mean * window.seconds);
-            gpu.window_seconds = Some(window.seconds);
-        } else {
-            gpu.utilization_mean = point.as_ref().map(|rates| share(rates.gpu));
-            gpu.utilization_max = gpu.utilization_mean;
-        }
-        gpu.memory_utilization_mean = match self.samples(Sampling::MemoryUtilization, 1) {
-            Some(window) => Some(window.mean),
-            None => point.map(|rates| share(rates.memory)),
-        };
+        let [point, memory_point] = self.gather();
+        let window = self.memory.cores.busy.take();
+        gpu.utilization_mean = window.map(|window| window.mean).or(point);
+        gpu.utilization_max = window.map(|window| window.max).or(point);
+        let seconds = window.and_then(|window| window.seconds);
+        (gpu.busy_seconds, gpu.window_seconds) = (seconds.map(|(busy, _)| busy), seconds.map(|(_, covered)| covered));
+        let (busy, covered) = self.memory.cores.busy.total();
+        let is_covered = covered > 0.0;
+        gpu.busy_total_seconds = is_covered.then_some(busy);
+        gpu.covered_total_seconds = is_covered.then_some(covered);
+        let window = self.memory.bandwidth.busy.take();
+        gpu.memory_utilization_mean = window.map(|window| window.mean).or(memory_point);
     }
 
-    /// The samples since the last look. None where the driver has none, as with an idle GPU.
-    fn samples(&mut self, kind: Sampling, slot: u8) -> Option<Window> {
-        let last = self.memory.last_sample.get(&slot).copied();
-        let name = if slot == 0 { "gpu samples" } else { "memory samples" };
-        let mut samples = self.ask(name, |device| device.samples(kind, last))?;
-        samples.retain(|sample| sample.timestamp > last.unwrap_or(0));
-        samples.sort_by_key(|sample| sample.timestamp);
-        let (first, end) = (samples.first()?.timestamp, samples.last()?.timestamp);
-        self.memory.last_sample.insert(slot, end);
-        let shares: Vec<f64> = samples.iter().filter_map(|sample| share_of(&sample.value)).collect();
-        if shares.is_empty() {
-            return None;
+    /// Drains the driver's samples: means and peaks between two looks, which one point cannot give (`gpu.md` §5.2). Where
+    /// the driver has none, as with an idle GPU, a point stands for that time; says what it is, for the GPU and its memory.
+    fn gather(&mut self) -> [Option<f64>; 2] {
+        let found = [
+            self.samples("gpu samples", Sampling::GpuUtilization, |memory| &mut memory.cores),
+            self.samples("memory samples", Sampling::MemoryUtilization, |memory| &mut memory.bandwidth),
+        ];
+        if found == [true, true] {
+            return [None, None];
         }
-        #[expect(clippy::cast_precision_loss, reason = "there are some hundred samples")]
-        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        // Where the ring lost some, it covers only what it still had.
-        let micros = end.saturating_sub(last.filter(|last| first.saturating_sub(*last) < 2_000_000).unwrap_or(first));
-        let seconds = Duration::from_micros(micros).as_secs_f64();
-        Some(Window { mean, max: shares.iter().copied().fold(0.0, f64::max), seconds })
+        let share = |percent: u32| (percent <= 100).then(|| f64::from(percent) / 100.0);
+        let point = self.ask("utilization", Device::utilization_rates);
+        let points = point.map_or([None, None], |point| [share(point.gpu), share(point.memory)]);
+        let engines = [&mut self.memory.cores, &mut self.memory.bandwidth];
+        for ((engine, point), found) in engines.into_iter().zip(points).zip(found) {
+            if !found {
+                engine.stand_in(point);
+            }
+        }
+        points
+    }
+
+    /// Adds the samples since the last round; says whether there were any.
+    fn samples(&mut self, call: &'static str, kind: Sampling, engine: fn(&mut Memory) -> &mut Engine) -> bool {
+        let last = engine(self.memory).busy.last;
+        let Some(samples) = self.ask(call, |device| device.samples(kind, last)) else { return false };
+        let shares = samples.iter().filter_map(|sample| Some((sample.timestamp, share_of(&sample.value)?)));
+        let shares: Vec<(u64, f64)> = shares.filter(|(at, _)| *at > last.unwrap_or(0)).collect();
+        if shares.is_empty() {
+            return false;
+        }
+        let engine = engine(self.memory);
+        engine.busy.add(&shares);
+        engine.until = Some(Instant::now());
+        true
     }
 
     fn figures(&mut self, gpu: &mut Gpu) {
         let nvml = self.nvml;
-        let known = self.ask("memory", |device| {
-            let new = device.memory_info().map(|info| (info.used / MIB, info.total / MIB));
+        let memory = self.ask("memory", |device| {
+            let new = device.memory_info().map(|info| raw::MemoryUse {
+                total: info.total,
+                used: info.used,
+                free: info.free,
+                reserved: Some(info.reserved),
+            });
             // Before R510 there is only the old function.
             new.or_else(|error| match error {
                 NvmlError::FailedToLoadSymbol(_) => raw::memory(nvml, device),
                 error => Err(error),
             })
         });
-        (gpu.memory_used_mib, gpu.memory_total_mib) = (known.map(|known| known.0), known.map(|known| known.1));
+        gpu.memory_used_mib = memory.map(|memory| memory.used / MIB);
+        gpu.memory_total_mib = memory.map(|memory| memory.total / MIB);
+        gpu.memory_free_mib = memory.map(|memory| memory.free / MIB);
+        gpu.memory_reserved_mib = memory.and_then(|memory| memory.reserved).map(|reserved| reserved / MIB);
         gpu.temperature_c = self.ask("temperature", |device| device.temperature(TemperatureSensor::Gpu)).map(i64::from);
-        for (threshold, name, place) in [
-            (TemperatureThreshold::GpuMax, "maximum temperature", &mut gpu.temperature_max_c),
-            (TemperatureThreshold::Slowdown, "slowdown temperature", &mut gpu.temperature_slowdown_c),
-            (TemperatureThreshold::Shutdown, "shutdown temperature", &mut gpu.temperature_shutdown_c),
-        ] {
-            *place = self.ask(name, |device| device.temperature_threshold(threshold)).map(i64::from);
-        }
-        let milliwatts = |mw: u32| f64::from(mw) / 1000.0;
-        gpu.power_limit_w = self.ask("power limit", Device::enforced_power_limit).map(milliwatts);
+        let margin = self.ask("temperature margin", |device| raw::temperature_margin(nvml, device));
+        gpu.temperature_margin_c = margin.map(i64::from);
         let now = Instant::now();
         let energy = self.ask("energy", Device::total_energy_consumption);
         let mean = energy.zip(self.memory.energy).and_then(|(energy, (before, since))| {
@@ -218,13 +348,101 @@ impl<'a> Asking<'a> {
             let used = Duration::from_millis(energy.checked_sub(before)?).as_secs_f64();
             (span >= Duration::from_millis(100)).then(|| used / span.as_secs_f64())
         });
-        gpu.power_w = mean.or_else(|| self.ask("power", Device::power_usage).map(milliwatts));
+        gpu.power_w = mean.or_else(|| self.ask("power", Device::power_usage).map(watts));
         gpu.energy_j = energy.map(|mj| Duration::from_millis(mj).as_secs_f64());
         self.memory.energy = energy.map(|energy| (energy, now));
+    }
+
+    fn clocks(&mut self, gpu: &mut Gpu) {
         gpu.sm_mhz = self.ask("sm clock", |device| device.clock_info(Clock::SM));
         gpu.memory_mhz = self.ask("memory clock", |device| device.clock_info(Clock::Memory));
         let state = self.ask("performance state", Device::performance_state).map(|state| state.as_c());
         gpu.performance_state = state.and_then(|state| u8::try_from(state).ok());
+        (gpu.clock_events, gpu.clock_event_minutes) = self.clock_events();
+    }
+
+    /// Why clocks are not higher right now, and in how many of the last minutes each reason was seen.
+    fn clock_events(&mut self) -> (Option<u64>, BTreeMap<ClockEvent, u8>) {
+        let nvml = self.nvml;
+        let events = self.ask("clock events", |device| raw::clock_events(nvml, device));
+        (events, self.memory.minutes(events.unwrap_or(0)))
+    }
+
+    fn limits(&mut self, gpu: &mut Gpu) {
+        for (threshold, name, place) in [
+            (TemperatureThreshold::GpuMax, "maximum temperature", &mut gpu.temperature_max_c),
+            (TemperatureThreshold::Slowdown, "slowdown temperature", &mut gpu.temperature_slowdown_c),
+            (TemperatureThreshold::Shutdown, "shutdown temperature", &mut gpu.temperature_shutdown_c),
+        ] {
+            *place = self.ask(name, |device| device.temperature_threshold(threshold)).map(i64::from);
+        }
+        gpu.power_limit_w = self.ask("power limit", Device::enforced_power_limit).map(watts);
+        gpu.sm_max_mhz = self.ask("highest sm clock", |device| device.max_clock_info(Clock::SM));
+        gpu.memory_max_mhz = self.ask("highest memory clock", |device| device.max_clock_info(Clock::Memory));
+        gpu.persistence = self.ask("persistence", Device::is_in_persistent_mode);
+        let mode = self.ask("compute mode", Device::compute_mode);
+        gpu.exclusive = mode.map(|mode| mode == ComputeMode::ExclusiveProcess);
+        let ecc = self.ask("ecc mode", Device::is_ecc_enabled);
+        gpu.ecc = ecc.map(|ecc| Ecc { enabled: ecc.currently_enabled, pending: ecc.pending_enabled, ..Ecc::default() });
+        gpu.bus_id = self.ask("bus", Device::pci_info).map(|info| info.bus_id);
+        gpu.minor = self.ask("minor", Device::minor_number);
+    }
+
+    fn health(&mut self, gpu: &mut Gpu) {
+        let fields = self.fields();
+        let field = |id: u32| fields.get(&id).copied();
+        if let Some(ecc) = &mut gpu.ecc {
+            let mut count = |call, kind| self.ask(call, |device| device.total_ecc_errors(kind, EccCounter::Volatile));
+            ecc.corrected = count("corrected errors", MemoryError::Corrected).unwrap_or(ecc.corrected);
+            ecc.uncorrected = count("uncorrected errors", MemoryError::Uncorrected).unwrap_or(ecc.uncorrected);
+            (ecc.corrected_ever, ecc.uncorrected_ever) = (field(5), field(6));
+        }
+        gpu.retired = field(29).zip(field(30)).zip(field(31)).map(|((corrected, uncorrected), pending)| RetiredPages {
+            corrected,
+            uncorrected,
+            pending: pending != 0,
+        });
+        gpu.clock_limit_seconds = LIMITS
+            .iter()
+            .filter_map(|(id, limit)| Some((*limit, Duration::from_nanos(field(*id)?).as_secs_f64())))
+            .collect();
+        gpu.memory_temperature_c = field(82).and_then(|celsius| i64::try_from(celsius).ok());
+        gpu.traffic.replays = field(94);
+        (gpu.traffic.sent_bytes, gpu.traffic.received_bytes) = (field(197), field(198));
+        gpu.remapped = field(142).zip(field(143)).map(|(corrected, uncorrected)| RemappedRows {
+            corrected,
+            uncorrected,
+            pending: field(144).is_some_and(|rows| rows != 0),
+            failed: field(145).is_some_and(|rows| rows != 0),
+        });
+        gpu.recovery_action = field(230);
+    }
+
+    /// The batch of fields: those that the GPU supports.
+    fn fields(&mut self) -> BTreeMap<u32, u64> {
+        let left = |since: &Instant| since.elapsed() < self.schedule.unsupported;
+        let is_left_out = |id: &u32| self.memory.unsupported_fields.get(id).is_some_and(left);
+        let ids: Vec<u32> = FIELDS.iter().copied().filter(|id| !is_left_out(id)).collect();
+        if ids.is_empty() {
+            return BTreeMap::new();
+        }
+        let batch: Vec<FieldId> = ids.iter().copied().map(FieldId).collect();
+        let answers = self.ask("fields", |device| device.field_values_for(&batch)).unwrap_or_default();
+        let mut fields = BTreeMap::new();
+        // By their place: drivers may number fields differently (`gpu.md` §6.4).
+        for (id, answer) in ids.into_iter().zip(answers) {
+            match answer.and_then(|field| field.value) {
+                Ok(value) => fields.extend(number_of(&value).map(|value| (id, value))),
+                Err(NvmlError::NotSupported | NvmlError::InvalidArg) => {
+                    self.memory.unsupported_fields.insert(id, Instant::now());
+                }
+                Err(_) => {}
+            }
+        }
+        fields
+    }
+
+    fn users(&mut self, gpu: &mut Gpu) {
         gpu.pcie = self.ask("pcie", |device| {
             Ok(Pcie {
                 generation: device.current_pcie_link_gen()?,
@@ -233,45 +451,10 @@ impl<'a> Asking<'a> {
                 max_width: device.max_pcie_link_width()?,
             })
         });
-        gpu.persistence = self.ask("persistence", Device::is_in_persistent_mode);
-        let mode = self.ask("compute mode", Device::compute_mode);
-        gpu.exclusive = mode.map(|mode| mode == ComputeMode::ExclusiveProcess);
-    }
-
-    fn health(&mut self, gpu: &mut Gpu) {
-        let nvml = self.nvml;
-        gpu.clock_events = self.ask("clock events", |device| raw::clock_events(nvml, device));
-        gpu.clock_event_minutes = self.memory.minutes(gpu.clock_events.unwrap_or(0));
-        gpu.ecc = self.ask("ecc", |device| {
-            let mode = device.is_ecc_enabled()?;
-            let count = |kind| match device.total_ecc_errors(kind, EccCounter::Volatile) {
-                Err(NvmlError::NotSupported) => Ok(0),
-                count => count,
-            };
-            Ok(Ecc {
-                enabled: mode.currently_enabled,
-                pending: mode.pending_enabled,
-                corrected: count(MemoryError::Corrected)?,
-                uncorrected: count(MemoryError::Uncorrected)?,
-            })
-        });
-        let fields = self.ask("fields", |device| device.field_values_for(&FIELDS)).unwrap_or_default();
-        // By their place: drivers may number fields differently (`gpu.md` §6.4).
-        let values: Vec<Option<u64>> =
-            fields.into_iter().map(|field| field.ok().and_then(|field| number_of(&field.value.ok()?))).collect();
-        let value = |at: usize| values.get(at).copied().flatten();
-        gpu.retired = value(0).zip(value(1)).zip(value(2)).map(|((corrected, uncorrected), pending)| RetiredPages {
-            corrected,
-            uncorrected,
-            pending: pending != 0,
-        });
-        gpu.remapped = value(3).zip(value(4)).map(|(corrected, uncorrected)| RemappedRows {
-            corrected,
-            uncorrected,
-            pending: value(5).is_some_and(|rows| rows != 0),
-            failed: value(6).is_some_and(|rows| rows != 0),
-        });
-        gpu.recovery_action = value(7);
+        let share = |percent: u32| f64::from(percent.min(100)) / 100.0;
+        gpu.encoder_utilization = self.ask("encoder", Device::encoder_utilization).map(|used| share(used.utilization));
+        gpu.decoder_utilization = self.ask("decoder", Device::decoder_utilization).map(|used| share(used.utilization));
+        self.processes(gpu);
     }
 
     fn processes(&mut self, gpu: &mut Gpu) {
@@ -288,14 +471,37 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// Samples between two looks.
-struct Window {
-    mean: f64,
-    max: f64,
-    seconds: f64,
+/// The fields that count for how long clocks were held down, in ns (`gpu.md` §2.2).
+const LIMITS: [(u32, ClockLimit); 6] = [
+    (74, ClockLimit::Power),
+    (75, ClockLimit::Thermal),
+    (76, ClockLimit::SyncBoost),
+    (77, ClockLimit::BoardLimit),
+    (78, ClockLimit::LowUtilization),
+    (79, ClockLimit::Reliability),
+];
+
+impl Engine {
+    /// Lets a point stand for the time in which the driver had no samples. Right after some it had no time to make more.
+    fn stand_in(&mut self, point: Option<f64>) {
+        let now = Instant::now();
+        let since = self.until.map(|until| now.duration_since(until));
+        if since.is_none_or(|since| since >= GAP) {
+            if let Some((share, since)) = point.zip(since) {
+                self.busy.add_point(share, since);
+            }
+            self.until = Some(now);
+        }
+    }
 }
 
 impl Memory {
+    /// So that everything is asked again.
+    fn forget_answers(&mut self) {
+        self.kept = Gpu::default();
+        self.asked.clear();
+    }
+
     /// Notes the reasons of this moment and counts in how many of the last minutes each was seen.
     fn minutes(&mut self, bits: u64) -> BTreeMap<ClockEvent, u8> {
         let minute = self.started.get_or_insert_with(Instant::now).elapsed().as_secs() / 60;
@@ -347,6 +553,10 @@ fn number_of(value: &SampleValue) -> Option<u64> {
         SampleValue::I64(value) => u64::try_from(*value).ok(),
         SampleValue::F64(_) => None,
     }
+}
+
+fn watts(milliwatts: u32) -> f64 {
+    f64::from(milliwatts) / 1000.0
 }
 
 /// A share of time that was given in percent; drivers write junk at times (`gpu.md` §5.2).
