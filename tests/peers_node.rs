@@ -212,9 +212,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Err(error) = remove_all() {
-            println!("cannot tidy up: {error}");
-        }
+        // The next run finds what is left.
+        let _ = remove_all();
         std::fs::remove_dir_all(&self.folder).ok();
     }
 }
@@ -265,7 +264,7 @@ fn manifest(deployment: &Value) -> Manifest {
     Manifest::read(&text::Source::new("deployment.json", deployment.to_string())).unwrap()
 }
 
-fn deployment(system: Value, modules: Value) -> Value {
+fn deployment(system: &Value, modules: &Value) -> Value {
     json!({ "modulesContent": { "$edgeAgent": { "properties.desired": { "schemaVersion": "1.1",
         "runtime": { "type": "docker", "settings": { "minDockerVersion": "v1.25" } },
         "systemModules": system, "modules": modules } } } })
@@ -312,9 +311,9 @@ fn peer_node_runs_what_is_rendered() {
         says(9000, "$IOTEDGE_MODULEID with $THRESHOLD")
     );
     let deployment = deployment(
-        json!({ "edgeHub": module(IMAGE, &json!({ "Cmd": shell(&hub),
+        &json!({ "edgeHub": module(IMAGE, &json!({ "Cmd": shell(&hub),
             "HostConfig": { "PortBindings": { "8883/tcp": [{ "HostPort": "8883" }] } } })) }),
-        json!({
+        &json!({
             "Camera_1": module(IMAGE, &json!({ "Cmd": shell(&camera), "ExposedPorts": { "8080/tcp": {} },
                 "HostConfig": { "Mounts": share("/frames", false), "Binds": [format!("{scratch}:/scratch")] } })),
             "scorer": module(IMAGE, &json!({ "Entrypoint": ["/bin/sh", "-c"], "Cmd": [scorer], "Env": ["THRESHOLD=0.5"],
@@ -370,6 +369,9 @@ fn peer_node_runs_what_is_rendered() {
     assert_eq!(uids(&node.pods()), uids(&pods));
 }
 
+/// A module, its image and createOptions, what its status means, how `kubectl` calls it, and the rule that says so.
+type Situation<'a> = (&'a str, &'a str, Value, Meaning, &'a [&'a str], Option<&'a str>);
+
 #[test]
 #[ignore = "needs Kubernetes"]
 fn peer_node_pods_are_what_the_model_says_of_them() {
@@ -377,8 +379,7 @@ fn peer_node_pods_are_what_the_model_says_of_them() {
     let file = node.folder.join("file");
     std::fs::write(&file, "").unwrap();
     let sleep = shell("sleep 600");
-    // For each: what is wrong with it, what it means, how `kubectl` calls it, and the rule that says so.
-    let situations: [(&str, &str, Value, Meaning, &[&str], Option<&str>); 9] = [
+    let situations: [Situation<'_>; 9] = [
         ("healthy", IMAGE, json!({ "Cmd": sleep }), Meaning::Runs, &["Running"], None),
         (
             "crash",
@@ -442,7 +443,7 @@ fn peer_node_pods_are_what_the_model_says_of_them() {
         ("2nd", IMAGE, json!({ "Cmd": sleep }), Meaning::NoContainer, &["Running"], Some("status-unscheduled")),
     ];
     let modules = situations.iter().map(|(id, image, options, ..)| ((*id).to_owned(), module(image, options)));
-    let deployment = deployment(json!({}), Value::Object(modules.collect()));
+    let deployment = deployment(&json!({}), &Value::Object(modules.collect()));
     kubectl(&["apply", "-f", "-"], &node.rendered(&deployment));
 
     let reported = node.wait(|| {
@@ -520,8 +521,8 @@ fn peer_node_tells_who_was_given_a_gpu_and_who_was_not() {
     let share = json!([{ "Type": "volume", "Source": node.share(), "Target": "/share" }]);
     let look = "while true; do /bin/edgeshift snapshot --source pod-resources -o /share/snapshot.json; /bin/busybox sleep 1; done";
     let deployment = deployment(
-        json!({}),
-        json!({
+        &json!({}),
+        &json!({
             "Detector": module(IMAGE, &json!({ "Cmd": shell(&detector), "ExposedPorts": { "7000/tcp": {} },
                 "k8s-experimental": gpus(1) })),
             "trainer": module(IMAGE, &json!({ "Cmd": shell("sleep 600"), "k8s-experimental": gpus(2) })),
@@ -554,8 +555,8 @@ fn peer_node_tells_who_was_given_a_gpu_and_who_was_not() {
     let modules = snapshot.gpus_of_modules();
     let granted = Granted { count: Some(1), devices: vec![GPU.to_owned()], by: GrantedBy::Kubelet };
     assert_eq!(modules["Detector"].granted, Observed::Known(granted));
-    let none = Granted { count: Some(0), devices: Vec::new(), by: GrantedBy::Kubelet };
-    assert_eq!(modules["edgeshift"].granted, Observed::Known(none));
+    let nothing = Granted { count: Some(0), devices: Vec::new(), by: GrantedBy::Kubelet };
+    assert_eq!(modules["edgeshift"].granted, Observed::Known(nothing));
     assert!(!modules.contains_key("detector"), "a module is one, though Kubernetes calls it otherwise");
 
     // The one that asks for more than there is.

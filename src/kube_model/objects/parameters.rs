@@ -112,7 +112,7 @@ impl<'m> Parameters<'m> {
         let mut parameters = Self {
             module,
             name,
-            image: image(module).ok_or_else(|| plan(FaultKind::Argument, module.entry(), "there is no image"))?,
+            image: image(module).ok_or_else(|| plan(FaultKind::Argument, image_place(module), "there is no image"))?,
             stopped: module.is_stopped() && settings.agent >= Agent::beta(4),
             pull_secret: None,
             cmd: None,
@@ -261,6 +261,12 @@ fn twice(module: Module<'_>) -> Option<At<'_>> {
     root.members().find(|at| {
         at.key().is_some_and(|key| unknown(key) && exact.insert(key) && !folded.insert(key.to_ascii_lowercase()))
     })
+}
+
+/// Where the image is written, or else the module.
+fn image_place(module: Module<'_>) -> At<'_> {
+    let written = module.entry().get("settings").and_then(|settings| settings.get_ignoring_case("image"));
+    written.unwrap_or(module.entry())
 }
 
 /// The image, with the tag that the agent adds. createOptions alone and layers over other deployments need none.
