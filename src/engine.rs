@@ -200,6 +200,8 @@ pub struct Context<'a> {
     pub expects_gpus: bool,
     /// What the kubelet gave to whom, where it was asked.
     pub grants: Option<&'a Grants>,
+    /// Whether a module counts on the Multi-Process Service, by its variables `CUDA_MPS_…`.
+    pub expects_mps: bool,
     /// When the snapshot was taken.
     pub now: Timestamp,
 }
@@ -271,6 +273,7 @@ pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule
         calls: snapshot.manifest.known().map(Calls::of).unwrap_or_default(),
         grants: snapshot.grants.known(),
         expects_gpus: settings.site.gpus.is_some_and(|gpus| gpus > 0) || asks_for_gpus(snapshot),
+        expects_mps: asks_for_mps(snapshot),
         now: snapshot.taken_at,
     };
     // The ids are shared: every rule has a line for every module.
@@ -479,6 +482,13 @@ fn seen<T>(observed: &Observed<T>) -> Result<&T, Outcome> {
 fn asks_for_gpus(snapshot: &Snapshot) -> bool {
     let mut modules = snapshot.manifest.known().into_iter().flat_map(Manifest::modules);
     modules.any(|module| module.limit(GPU).is_some() || !module.docker_gpus().is_empty())
+}
+
+fn asks_for_mps(snapshot: &Snapshot) -> bool {
+    let mut modules = snapshot.manifest.known().into_iter().flat_map(Manifest::modules);
+    let mut containers = snapshot.engine.known().into_iter().flat_map(|engine| engine.containers.values());
+    modules.any(|module| module.env().iter().any(|variable| variable.name.starts_with("CUDA_MPS_")))
+        || containers.any(|container| container.gpus.mps && container.is_running())
 }
 
 /// How a rule about running modules ends where nothing runs that anybody could see.

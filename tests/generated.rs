@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -52,4 +53,24 @@ fn the_pages_of_the_rules_are_current() {
         }
         assert!(names.contains(name.as_str()), "docs/rules/{name} belongs to no rule");
     }
+}
+
+/// What is to be found in each scenario of `fixtures/gpu/`; `tests/nvml.rs` holds the rules to it.
+#[test]
+fn the_table_of_gpu_scenarios_is_current() {
+    let mut table = "# What is found in each GPU scenario\n\n\
+        The scenarios are in `fixtures/gpu/`. `tests/nvml.rs` plays each through the fake library of NVML, and finds what stands here and nothing \
+        else; this table is written out of their first lines.\n\n| Scenario | Findings |\n|---|---|\n"
+        .to_owned();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gpu");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "toml")) {
+        let text = fs::read_to_string(file).unwrap();
+        let found = text.lines().next().unwrap().strip_prefix("# ").unwrap();
+        let name = file.file_stem().unwrap().to_string_lossy();
+        let found = if found == "well" { "none".to_owned() } else { format!("`{}`", found.replace(", ", "`, `")) };
+        writeln!(table, "| `{name}` | {found} |").unwrap();
+    }
+    assert_current("docs/gpu-scenarios.md", &table);
 }

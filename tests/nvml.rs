@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests play on real time, out of files")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -15,8 +16,11 @@ use edgeshift::evidence::{
     Container, DriverState, Engine, Gpu, GpuDriver, GpuOptions, GpuState, Holder, Observed, Pids, Process, Snapshot,
 };
 use edgeshift::finding::Severity;
+use edgeshift::report::Outcome;
 use edgeshift::settings::Settings;
+use edgeshift::sim::{Device, Scenario};
 use edgeshift::sources::nvml::{Nvml, Schedule};
+use edgeshift::sources::{Question, Sight};
 use edgeshift::verbs::gpu::{GpuArgs, gpu};
 use fake_nvml::Symbols;
 
@@ -79,7 +83,173 @@ fn processes(name: &str, processes: &[(u32, String, &str)]) -> PathBuf {
 
 fn start_with(name: &str, scenario: &str, symbols: Symbols, proc: PathBuf) -> Nvml {
     let library = fake_nvml::install(&folder(name), scenario, symbols).unwrap();
-    Nvml::with_processes(Some(library), Duration::from_secs(2), proc).unwrap()
+    Nvml::with_processes(Some(library), Duration::from_secs(2), proc, None).unwrap()
+}
+
+/// What may happen to GPUs, as a scenario: whatever the numbers say, and not always what is possible.
+fn scenarios() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    let process =
+        (38..48_u32, proptest::option::of(0..30_000_u64), any::<bool>(), 0..140_u32, proptest::option::of(0..2_usize));
+    let processes = vec(process, 0..6).prop_map(|list| {
+        let list = list.into_iter().map(|(pid, memory, mps, busy, part)| {
+            let memory = memory.map_or(String::new(), |mib| format!(", memory_mib = {mib}"));
+            let part = part.map_or(String::new(), |part| format!(", instance = {part}"));
+            format!("{{ pid = {pid}, mps = {mps}, utilization = {busy}{memory}{part} }}")
+        });
+        format!("[{}]", list.collect::<Vec<_>>().join(", "))
+    });
+    let gpu = (0..3_usize, any::<bool>(), processes.clone()).prop_map(|(profile, cut, processes)| {
+        let profile = ["t4", "a2", "h100"][profile];
+        let part = |n: u32| {
+            format!("{{ uuid = \"MIG-{n}\", profile = \"1g.10gb\", gpu_instance = {n}, memory_total_mib = 9728 }}")
+        };
+        let mig = if cut && profile == "h100" { format!("mig = [{}, {}]\n", part(0), part(1)) } else { String::new() };
+        format!("[[gpu]]\nprofile = \"{profile}\"\n{mig}processes = {processes}\n")
+    });
+    let change = prop_oneof![
+        any::<bool>().prop_map(|lost| format!("lost = {lost}")),
+        (0..200_u32).prop_map(|percent| format!("utilization = {percent}")),
+        (0..1024_u64).prop_map(|bits| format!("clock_events = {bits}")),
+        (0..4_u32).prop_map(|mode| format!("compute_mode = {mode}")),
+        (0..100_000_u64).prop_map(|count| format!("ecc_corrected = {count}, pcie_replays = {count}")),
+        (0..40_u32, 0..1000_u32).prop_map(|(code, other)| format!(
+            "returns = {{ nvmlDeviceGetComputeRunningProcesses_v3 = {code}, nvmlDeviceGetMemoryInfo_v2 = {other}, nvmlDeviceGetName = {code} }}"
+        )),
+        processes.prop_map(|processes| format!("processes = {processes}")),
+    ];
+    let steps = vec((0..60_u64, proptest::option::of(0..200_u64), change), 0..6).prop_map(|steps| {
+        let mut at = 0;
+        let step = |(wait, xid, change): (u64, Option<u64>, String)| {
+            at += wait;
+            let xid = xid.map_or(String::new(), |xid| format!("xid = {xid}\n"));
+            format!("[[step]]\nat_ms = {at}\n{xid}set = {{ {change} }}\n")
+        };
+        steps.into_iter().map(step).collect::<String>()
+    });
+    (0..1000_u32, vec(gpu, 0..5), steps).prop_map(|(init, gpus, steps)| {
+        let init = if init < 50 { init } else { 0 };
+        format!("init = {init}\n{}{steps}", gpus.concat())
+    })
+}
+
+#[test]
+fn whatever_happens_nothing_hangs_and_nobody_gets_the_credit_of_others() {
+    let owned: Vec<(u32, String, &str)> = (38..47)
+        .map(|pid| {
+            (
+                pid,
+                format!("0::/docker/{}", if pid % 2 == 0 { A } else { B }),
+                if pid == 46 { "nvidia-cuda-mps" } else { "x" },
+            )
+        })
+        .collect();
+    let proc = processes("random", &owned);
+    let mut runner = proptest::test_runner::TestRunner::new(proptest::test_runner::Config {
+        cases: 48,
+        failure_persistence: None,
+        ..proptest::test_runner::Config::default()
+    });
+    let number = Cell::new(0);
+    let outcome = runner.run(&scenarios(), |scenario| {
+        number.set(number.get() + 1);
+        let name = format!("random-{}", number.get());
+        let source = start_with(&name, &scenario, SYMBOLS[number.get() % 3], proc.clone());
+        for _ in 0..3 {
+            let (driver, gpus) = look(&source);
+            proptest::prop_assert_ne!(driver.state, DriverState::Unresponsive);
+            let snapshot = device(driver, gpus);
+            let report = gpu(&GpuArgs::default(), &snapshot, &Settings::default());
+            let broken = report.evaluations.iter().find(|line| matches!(line.outcome, Outcome::Broken(_)));
+            proptest::prop_assert!(broken.is_none(), "{:?}", broken);
+            let modules = snapshot.gpus_of_modules();
+            for gpu in snapshot.gpus.known().into_iter().flatten() {
+                let used =
+                    modules.values().filter_map(|of| of.used.known()).flatten().filter(|used| used.gpu == gpu.uuid);
+                let (count, memory) = used.fold((0, 0), |(count, memory), used| {
+                    (count + used.processes as usize, memory + used.memory_mib.unwrap_or(0))
+                });
+                proptest::prop_assert!(count <= gpu.processes.as_ref().map_or(0, Vec::len));
+                proptest::prop_assert!(memory <= gpu.memory_total_mib.unwrap_or(u64::MAX), "{} MiB", memory);
+                // Even numbers are the detector's, the others the viewer's, and 46 is the service's.
+                for process in gpu.processes.iter().flatten() {
+                    let expected = match process.pid {
+                        46 => Holder::MpsServer,
+                        47.. => Holder::Unknown,
+                        pid if pid % 2 == 0 => Holder::Module("detector"),
+                        _ => Holder::Module("viewer"),
+                    };
+                    proptest::prop_assert_eq!(snapshot.holder(process), expected);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(40));
+        }
+        drop(source);
+        fs::remove_dir_all(folder(&name)).unwrap();
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+/// The simulated device plays the same files, for the module that has no library: it finds the same, but for what only looks over
+/// time or calls that fail can show.
+#[test]
+fn the_simulated_device_finds_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gpu");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let mut played = 0;
+    for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = fs::read_to_string(&file).unwrap();
+        let only_library = ["looks", "kept"].iter().any(|name| directive(&text, name).is_some())
+            || ["returns", "compute_mode", "thermal_violation", "nvlink", "inforom", "power-brake"]
+                .iter()
+                .any(|key| text.contains(key))
+            || file.ends_with("power-brake.toml");
+        if only_library {
+            continue;
+        }
+        let seen = runtime.block_on(async {
+            let device = Device::start(Scenario::built_in().with_gpus(&text).unwrap());
+            tokio::time::advance(Duration::from_secs(2)).await;
+            let source = device.sources().into_iter().find(|source| source.question() == Question::Gpus).unwrap();
+            source.look().await.unwrap().unwrap()
+        });
+        let Sight::Gpus(driver, gpus) = seen else { panic!("{seen:?}") };
+        let (found, expected) = (found(&text, driver, gpus), text.lines().next().unwrap().trim_start_matches("# "));
+        assert_eq!(found, expected, "{}", file.display());
+        played += 1;
+    }
+    assert!(played > 50, "{played}");
+}
+
+/// The findings about GPUs that were seen in a scenario, in its own short form.
+fn found(scenario: &str, driver: GpuDriver, gpus: Vec<Gpu>) -> String {
+    let mut snapshot = Snapshot::empty("2026-01-01T00:00:00Z".parse().unwrap());
+    snapshot.see_gpus(driver, gpus);
+    let args = GpuArgs { expect: directive(scenario, "expect").map_or(Some(1), |number| number.parse().ok()) };
+    let report = gpu(&args, &snapshot, &Settings::default());
+    let found: Vec<String> =
+        report.findings().map(|(line, finding)| format!("{} {}", line.rule, finding.severity.word())).collect();
+    if found.is_empty() { "well".to_owned() } else { found.join(", ") }
+}
+
+#[test]
+fn a_gpu_that_is_taken_out_and_another_one_put_in() {
+    let source = start("swapped", "[[gpu]]\n[[gpu]]\nprofile = \"a2\"", Symbols::Current);
+    assert_eq!(look(&source).1.len(), 2);
+    fs::write(folder("swapped").join("scenario.toml"), "[[gpu]]").unwrap();
+    let (driver, gpus) = look(&source);
+    assert_eq!((driver.gpus, gpus.len(), gpus[0].name.as_str()), (1, 1, "Tesla T4"));
+    fs::write(folder("swapped").join("scenario.toml"), "").unwrap();
+    assert_eq!(look(&source).1, []);
+    let other = "[[gpu]]\nprofile = \"h100\"\nuuid = \"GPU-ffffffff\"";
+    fs::write(folder("swapped").join("scenario.toml"), other).unwrap();
+    let (_, gpus) = look(&source);
+    assert_eq!((gpus[0].uuid.as_str(), gpus[0].name.as_str()), ("GPU-ffffffff", "NVIDIA H100 PCIe"));
+    assert!(gpus[0].retired.is_none() && gpus[0].remapped.is_some());
 }
 
 /// A device whose engine runs `detector` in container A and `viewer` in container B, both with every GPU.
@@ -331,7 +501,9 @@ fn an_idle_gpu_without_samples_is_read_at_a_point() {
 
 #[test]
 fn sixteen_gpus_are_sixteen() {
-    let (driver, gpus) = look(&start("sixteen", &"[[gpu]]\n".repeat(16), Symbols::Current));
+    let library = fake_nvml::install(&folder("sixteen"), &"[[gpu]]\n".repeat(16), Symbols::Current).unwrap();
+    // The fake library reads its scenario at each call.
+    let (driver, gpus) = look(&Nvml::with_deadline(Some(library), Duration::from_secs(20)).unwrap());
     assert_eq!((driver.gpus, gpus.len()), (16, 16));
 }
 
@@ -383,7 +555,14 @@ fn what_stands_in_the_way_has_a_name() {
     assert_eq!(look(&nowhere).0.state, DriverState::NoLibrary);
 }
 
-/// `fixtures/gpu/*.toml` against the rules: the first line of each names the findings.
+/// What a scenario's comments say after `name`.
+fn directive<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let lines = text.lines().map_while(|line| line.strip_prefix("# "));
+    lines.filter_map(|line| line.strip_prefix(name)).find_map(|rest| rest.strip_prefix(' ')).map(str::trim)
+}
+
+/// `fixtures/gpu/*.toml` against the rules: the first line of each names the findings. `# looks 7` looks seven times more, a
+/// minute after the other; `# expect 2` tells the site's facts; `# kept {…}` is what an earlier run learnt.
 #[test]
 fn each_scenario_gives_its_findings_and_no_other() {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gpu");
@@ -395,21 +574,52 @@ fn each_scenario_gives_its_findings_and_no_other() {
         .iter()
         .map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), fs::read_to_string(file).unwrap()))
         .collect();
-    let sources: BTreeMap<&str, Nvml> = read
-        .iter()
-        .map(|(name, text)| (name.as_str(), start(&format!("table-{name}"), text, Symbols::Current)))
-        .collect();
-    // Some things happen only after the first look, and Xids take a moment.
-    for source in sources.values() {
-        look(source);
+    let proc =
+        processes("table", &[(41, format!("0::/docker/{A}"), "python3"), (44, "0::/".to_owned(), "nvidia-cuda-mps")]);
+    let begin = |name: &str, text: &str| {
+        let name = format!("table-{name}");
+        let kept = folder(&name).join("kept");
+        fs::create_dir_all(&kept).unwrap();
+        if let Some(json) = directive(text, "kept") {
+            fs::write(kept.join("gpus.json"), json).unwrap();
+        }
+        let library = fake_nvml::install(&folder(&name), text, Symbols::Current).unwrap();
+        Nvml::with_processes(Some(library), Duration::from_secs(3), proc.clone(), Some(&kept)).unwrap()
+    };
+    // Some things happen only after the first look, soon after the library was started, and Xids take a moment.
+    let mut sources = BTreeMap::new();
+    for (name, text) in &read {
+        let source = begin(name, text);
+        look(&source);
+        sources.insert(name.as_str(), source);
     }
     std::thread::sleep(Duration::from_millis(700));
+    let looks = |text: &str| directive(text, "looks").map_or(0, |number| number.parse::<u32>().unwrap());
+    let most = read.iter().map(|(_, text)| looks(text)).max().unwrap();
+    // Each of these looks comes a minute after the one before, for the module; things happen in real time.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut last = BTreeMap::new();
+    for number in 1..=most {
+        for (name, text) in read.iter().filter(|(_, text)| looks(text) >= number) {
+            let seen = runtime.block_on(sources[name.as_str()].gpus()).unwrap();
+            if looks(text) == number {
+                last.insert(name.as_str(), seen);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        runtime.block_on(async {
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_secs(60)).await;
+            tokio::time::resume();
+        });
+    }
     let mut table = String::new();
     for (name, text) in &read {
-        let (driver, gpus) = look(&sources[name.as_str()]);
+        let (driver, gpus) = last.remove(name.as_str()).unwrap_or_else(|| look(&sources[name.as_str()]));
         let mut snapshot = Snapshot::empty("2026-01-01T00:00:00Z".parse().unwrap());
         snapshot.see_gpus(driver, gpus);
-        let args = GpuArgs { expect: Some(u32::from(!text.contains("expect none"))) };
+        let expect = directive(text, "expect").map_or(Some(1), |number| number.parse().ok());
+        let args = GpuArgs { expect };
         let report = gpu(&args, &snapshot, &Settings::default());
         let found: Vec<String> =
             report.findings().map(|(line, finding)| format!("{} {}", line.rule, finding.severity.word())).collect();

@@ -1,6 +1,7 @@
 //! `agent`: the long-lived module. Takes its identity from the environment, logs to stdout, ends on SIGTERM.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -29,6 +30,10 @@ pub(super) struct AgentCommand {
     /// Where to look on the device
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE", default_value = "all")]
     source: Vec<SourceName>,
+
+    /// A folder in which what is learnt of the GPUs outlives a restart; without it, it is learnt anew
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +92,13 @@ async fn live(
     for line in left_out {
         tracing::info!(source = line.name, why = ?line.answer, "There is no such source here.");
     }
-    sources.push(Arc::new(Nvml::start(None).context("cannot start to look at the GPUs")?));
+    if command.state.is_none() {
+        tracing::info!(
+            "What is learnt of the GPUs does not outlive this process: there is no folder for it (--state)."
+        );
+    }
+    let gpus = Nvml::keeping(None, command.state.as_deref()).context("cannot start to look at the GPUs")?;
+    sources.push(Arc::new(gpus));
     let agent = Agent { sources, session: Arc::new(session), clock, listener, log };
     agent.run(stopped).await;
     Ok(())

@@ -43,6 +43,10 @@ pub(super) struct DemoCommand {
     #[arg(long, value_name = "FILE")]
     deployment: Option<PathBuf>,
 
+    /// The GPUs of the device, as the files of `fixtures/gpu` describe them
+    #[arg(long, value_name = "FILE")]
+    gpus: Option<PathBuf>,
+
     /// Go on until Ctrl-C
     #[arg(long)]
     keep_running: bool,
@@ -64,6 +68,14 @@ pub(super) fn run(command: &DemoCommand) -> anyhow::Result<super::Exit> {
     let scenario = match &command.deployment {
         None => Scenario::built_in(),
         Some(path) => Scenario::of(input::one(path).map_err(anyhow::Error::msg)?),
+    };
+    let scenario = match &command.gpus {
+        None => scenario,
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = input::open(path, &name).map_err(anyhow::Error::msg)?;
+            scenario.with_gpus(&text).map_err(|why| anyhow::anyhow!("{name} is no scenario: {why}"))?
+        }
     };
     judge(&scenario)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

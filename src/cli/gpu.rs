@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::{Exit, ListFormat, now, say, style, watch};
-use crate::evidence::Snapshot;
+use super::device::{self, SourceName};
+use super::{Exit, ListFormat, say, style, watch};
 use crate::finding::Severity;
 use crate::output;
 use crate::report::Status;
@@ -22,6 +22,10 @@ pub(super) struct GpuCommand {
     /// The library of the driver, where it is not the one that the system finds
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
+
+    /// The deployment that is to run here, for what its modules ask for
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
 
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
@@ -53,7 +57,8 @@ pub(super) fn run(command: &GpuCommand) -> anyhow::Result<Exit> {
     let source = Nvml::start(command.library.clone()).context(cannot)?;
     let seen = runtime.block_on(source.gpus());
     let (driver, gpus) = seen.map_err(anyhow::Error::msg)?;
-    let mut snapshot = Snapshot::empty(now());
+    // Who has the GPUs, Docker and the deployment know.
+    let mut snapshot = device::look(&[SourceName::All], command.manifest.as_deref(), None)?;
     snapshot.see_gpus(driver, gpus);
     let report = gpu(&command.gpu, &snapshot, &Settings::default());
     say(&match command.format {

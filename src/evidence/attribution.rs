@@ -516,3 +516,95 @@ fn unknown<T>(observed: &Observed<T>, what: &'static str) -> Why {
         _ => Why::not_given(what),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::evidence::{DriverState, Engine, GpuDriver, GpuInstance};
+
+    const A: &str = "3fb1c2d4e5f60718293a4b5c6d7e8f900112233445566778899aabbccddeeff0";
+    const B: &str = "0ffeeddccbbaa99887766554433221100f9e8d7c6b5a49382716f0e5d4c2b13f";
+
+    fn gpus() -> Vec<Gpu> {
+        let part = |n: u32| GpuInstance { uuid: format!("MIG-{n}"), gpu_instance: n, ..GpuInstance::default() };
+        let gpu = |index: u32, uuid: &str| Gpu { uuid: uuid.to_owned(), index, ..Gpu::default() };
+        vec![gpu(0, "GPU-aaaa1111"), Gpu { instances: Some(vec![part(7), part(9)]), ..gpu(1, "GPU-bbbb2222") }]
+    }
+
+    #[test]
+    fn every_name_of_a_gpu_finds_it() {
+        let gpus = gpus();
+        for (name, expected) in [
+            ("0", Some("GPU-aaaa1111")),
+            ("nvidia0", Some("GPU-aaaa1111")),
+            ("nvidia.com/gpu=1", Some("GPU-bbbb2222")),
+            ("GPU-aaaa", Some("GPU-aaaa1111")),
+            ("GPU-aaaa1111::3", Some("GPU-aaaa1111")),
+            ("MIG-9", Some("MIG-9")),
+            ("1:0", Some("MIG-7")),
+            ("MIG-GPU-bbbb2222/9/0", Some("MIG-9")),
+            ("MIG-GPU-bbbb2222/8/0", None),
+            ("2", None),
+            ("GPU-", None),
+            ("GPU-cccc", None),
+            ("", None),
+        ] {
+            assert_eq!(resolve(name, &gpus).as_deref(), expected, "{name}");
+        }
+    }
+
+    fn owner() -> impl Strategy<Value = Owner> {
+        let of = |ids: &[&str]| Owner::Container(ids.iter().map(|id| (*id).to_owned()).collect());
+        prop_oneof![
+            Just(of(&[A])),
+            Just(of(&[B])),
+            Just(of(&[A, B])),
+            Just(of(&["c0"])),
+            Just(Owner::Host),
+            Just(Owner::MpsServer),
+            Just(Owner::Unknown),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_process_is_credited_twice(
+            list in proptest::collection::vec((1..6_u32, proptest::option::of(0..20_000_u64), owner(), any::<bool>()), 0..12),
+        ) {
+            let process = |(pid, memory_mib, owner, part): &(u32, Option<u64>, Owner, bool)| GpuProcess {
+                pid: *pid,
+                memory_mib: *memory_mib,
+                owner: owner.clone(),
+                instance: part.then(|| "MIG-7".to_owned()),
+                ..GpuProcess::default()
+            };
+            let mut snapshot = Snapshot::empty("2026-01-01T00:00:00Z".parse().unwrap());
+            let total = 15_360;
+            let all: Vec<Gpu> = gpus()
+                .into_iter()
+                .map(|gpu| Gpu { processes: Some(list.iter().map(process).collect()), memory_total_mib: Some(total), ..gpu })
+                .collect();
+            snapshot.see_gpus(GpuDriver { state: DriverState::Up, pids: Pids::Host, gpus: 2, ..GpuDriver::default() }, all);
+            let container = |id: &str| Container { id: id.to_owned(), ..Container::default() };
+            let containers = [("a".to_owned(), container(A)), ("b".to_owned(), container(B))].into();
+            snapshot.engine = Observed::Known(Engine { containers, ..Engine::default() });
+            let modules = snapshot.gpus_of_modules();
+            for gpu in snapshot.gpus.known().into_iter().flatten() {
+                let pids: BTreeSet<u32> = list.iter().map(|(pid, ..)| *pid).collect();
+                let used = modules.values().filter_map(|of| of.used.known()).flatten().filter(|used| used.gpu == gpu.uuid);
+                let (count, memory) = used.fold((0, 0), |(count, memory), used| {
+                    (count + used.processes as usize, memory + used.memory_mib.unwrap_or(0))
+                });
+                prop_assert!(count <= pids.len() && memory <= total, "{} processes, {} MiB", count, memory);
+            }
+        }
+
+        #[test]
+        fn any_text_may_stand_for_a_gpu(name in "\\PC{0,24}") {
+            let found = resolve(&name, &gpus());
+            prop_assert!(found.is_none_or(|uuid| uuid.starts_with("GPU-") || uuid.starts_with("MIG-")));
+        }
+    }
+}

@@ -147,6 +147,15 @@ pub struct Gpu {
     pub clock_event_minutes: BTreeMap<ClockEvent, u8>,
     /// For how many seconds clocks were lower since the driver was loaded, by what held them down.
     pub clock_limit_seconds: BTreeMap<ClockLimit, f64>,
+    /// For how many seconds each reason has been there at every look.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub slowed_secs: BTreeMap<ClockEvent, u64>,
+    /// For how long heat held the clocks down in the last ten minutes, ms, where the driver counts that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heat_limit_ms: Option<u64>,
+    /// For how many seconds it has been as hot as it may be, or hotter, at every look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hot_secs: Option<u64>,
     /// Generation and width of the link to the processor.
     pub pcie: Option<Pcie>,
     /// What went over that link, and what had to go again.
@@ -155,10 +164,25 @@ pub struct Gpu {
     pub bus_id: Option<String>,
     /// The number of its device file: 0 is `/dev/nvidia0`.
     pub minor: Option<u32>,
+    /// The best that was seen of that link under load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcie_baseline: Option<PcieBaseline>,
+    /// How many packets a minute went over that link again, in the last ten minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replays_per_minute: Option<f64>,
+    /// The links to other GPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvlink: Option<NvLink>,
     /// Errors of the memory.
     pub ecc: Option<Ecc>,
+    /// Errors of the memory that were corrected lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<Corrected>,
     /// Memory pages taken out of use; Turing and older.
     pub retired: Option<RetiredPages>,
+    /// How many were retired in the last seven days for errors that could not be corrected, once a day of that was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retired_last_week: Option<u64>,
     /// Memory rows replaced; Ampere and newer.
     pub remapped: Option<RemappedRows>,
     /// What the driver wants done: field 230 (`gpu.md` §0.6).
@@ -167,6 +191,15 @@ pub struct Gpu {
     pub persistence: Option<bool>,
     /// Whether only one process may use it, as MPS has it.
     pub exclusive: Option<bool>,
+    /// What is seen of the Multi-Process Service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mps: Option<Mps>,
+    /// Whether what the card stores of itself can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inforom_is_well: Option<bool>,
+    /// What failed at this look that the GPU does support, by what was asked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub errors: BTreeMap<String, CallError>,
     /// Who computes on it, each process once; `None` where that cannot be asked.
     pub processes: Option<Vec<GpuProcess>>,
     /// The parts that it is cut into (MIG); `None` where it is whole.
@@ -261,6 +294,68 @@ pub struct Traffic {
     pub received_bytes: Option<u64>,
     /// Packets that were sent again.
     pub replays: Option<u64>,
+}
+
+/// The best that was seen of the link under load (`gpu.md` §3.4).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PcieBaseline {
+    /// Generation.
+    pub generation: u32,
+    /// Lanes.
+    pub width: u32,
+    /// How many looks under load in a row saw less.
+    pub looks_below: u32,
+    /// Whether this is kept across restarts.
+    pub is_kept: bool,
+}
+
+/// The links to other GPUs, since the driver was loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NvLink {
+    /// Packets that arrived spoilt.
+    pub crc_errors: u64,
+    /// How fast those become more.
+    pub crc_per_minute: Option<f64>,
+    /// Packets that were sent again.
+    pub replays: u64,
+    /// Links that had to start again.
+    pub recoveries: u64,
+}
+
+/// What is seen of the Multi-Process Service on a GPU (`gpu.md` §4.6).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mps {
+    /// Whether the GPU was ever exclusive to one process, as the service has it.
+    pub was_exclusive: bool,
+    /// Whether its server runs; none where that cannot be seen.
+    pub server: Option<bool>,
+    /// How many processes compute through it.
+    pub clients: u32,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallError {
+    /// A power cable is not connected (NVML 8).
+    Power,
+    /// Interrupts do not arrive (NVML 11).
+    Interrupt,
+    /// Something else.
+    Other,
+}
+
+/// Errors of the memory that were corrected in the last hour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Corrected {
+    /// How many.
+    pub last_hour: u64,
+    /// In how many different minutes.
+    pub minutes: u8,
 }
 
 /// Errors of the memory, and whether they are looked for.

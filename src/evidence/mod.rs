@@ -32,8 +32,8 @@ pub use twins::{AgentTwin, Client, ReportedModule, RuntimePlatform, RuntimeTwins
 use crate::manifest::{Form, Manifest, Module};
 
 pub use gpu::{
-    ClockEvent, ClockLimit, DriverState, Ecc, Gpu, GpuDriver, GpuInstance, GpuProcess, GpuState, Pcie, Pids,
-    RemappedRows, RetiredPages, Traffic, Xid,
+    CallError, ClockEvent, ClockLimit, Corrected, DriverState, Ecc, Gpu, GpuDriver, GpuInstance, GpuProcess, GpuState,
+    Mps, NvLink, Pcie, PcieBaseline, Pids, RemappedRows, RetiredPages, Traffic, Xid,
 };
 pub use gpu_window::{GpuWindow, GpuWindows};
 

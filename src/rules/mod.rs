@@ -244,6 +244,11 @@ registry! {
         persistence
         memory
         module
+        link
+        mps
+        inforom
+        nvlink
+        power
     }
 }
 

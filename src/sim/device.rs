@@ -65,8 +65,8 @@ impl Source for Part {
                 Sight::Twins(Box::new(RuntimeTwins { agent, modules, ..RuntimeTwins::default() }))
             }
             Question::Gpus => {
-                let gpus = scenario.gpus(elapsed);
-                Sight::Gpus(scenario.driver(), gpus)
+                let (driver, gpus) = scenario.gpus(elapsed);
+                Sight::Gpus(driver, gpus)
             }
             Question::Reports
             | Question::Siblings

@@ -5,6 +5,7 @@ mod certificates;
 mod device;
 mod edge_hub;
 mod embedded;
+mod gpus;
 mod hub;
 mod iot_hub;
 mod listen;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::gpus::Gpus;
 use crate::evidence::{AgentTwin, Gpu, GpuDriver, ReportedModule, RuntimePlatform, RuntimeStatus};
 use crate::manifest::{FPGA, GPU, Manifest, Module};
 use crate::text::{self, At, Source};
@@ -15,12 +16,12 @@ const FPGA_DEPLOYMENT: &str = include_str!("../../examples/fpga-deployment.json"
 /// How long the slow module of a scenario pulls its image, counted from the start.
 const PULL: Duration = Duration::from_millis(1_500);
 
-/// A deployment, and what becomes of its modules on a device with one Tesla T4.
+/// A deployment, and what becomes of its modules on a device with some GPUs.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     manifest: Manifest,
     fates: BTreeMap<String, Fate>,
-    gpus: u8,
+    gpus: Gpus,
 }
 
 /// What becomes of a module.
@@ -47,16 +48,28 @@ impl Scenario {
         Self::of(manifest)
     }
 
-    /// Any deployment.
+    /// Any deployment, on a device with one Tesla T4.
     pub fn of(manifest: Manifest) -> Self {
+        Self::on(manifest, Gpus::one())
+    }
+
+    /// The same deployment on a device with the GPUs of a scenario, as the fake library of NVML plays it too.
+    ///
+    /// # Errors
+    /// The text is no scenario: what is wrong with it, for people.
+    pub fn with_gpus(self, scenario: &str) -> Result<Self, String> {
+        Ok(Self::on(self.manifest, Gpus::read(scenario)?))
+    }
+
+    fn on(manifest: Manifest, gpus: Gpus) -> Self {
         let mut fates: BTreeMap<String, Fate> =
-            manifest.modules().map(|module| (module.id().to_owned(), fate(module))).collect();
+            manifest.modules().map(|module| (module.id().to_owned(), fate(module, gpus.count()))).collect();
         let slow = manifest.modules().filter(|module| !module.is_system()).map(Module::id);
         let slow = slow.filter(|id| fates.get(*id) == Some(&Fate::Runs)).last().map(str::to_owned);
         if let Some(slow) = slow {
             fates.insert(slow, Fate::Pulls);
         }
-        Self { manifest, fates, gpus: 1 }
+        Self { manifest, fates, gpus }
     }
 
     /// The deployment.
@@ -115,47 +128,19 @@ impl Scenario {
         self.manifest.modules().filter_map(listed).collect::<Vec<Value>>()
     }
 
-    /// The driver of the GPUs, as Azure Stack Edge 2102 has it (`gpu.md` §0.2).
-    pub(super) fn driver(&self) -> GpuDriver {
-        let (version, cuda) = (Some("460.32.03".to_owned()), Some("11.2".to_owned()));
-        GpuDriver { version, cuda, gpus: self.gpus.into(), ..GpuDriver::default() }
-    }
-
-    /// The GPUs over the second that ends `elapsed` after the start: busy in waves once the slow module runs.
-    pub(super) fn gpus(&self, elapsed: Duration) -> Vec<Gpu> {
-        (0..self.gpus).map(|index| tesla_t4(index, elapsed)).collect()
+    /// The driver and the GPUs `elapsed` after the start.
+    pub(super) fn gpus(&self, elapsed: Duration) -> (GpuDriver, Vec<Gpu>) {
+        self.gpus.at(elapsed)
     }
 }
 
-fn tesla_t4(index: u8, elapsed: Duration) -> Gpu {
-    let busy = |at: f64| if at < PULL.as_secs_f64() { 0.0 } else { 0.55 + 0.35 * (at * 2.0).sin() };
-    // The driver keeps about six samples a second (`gpu.md` §0.5); a window of one second is looked at.
-    let end = elapsed.as_secs_f64();
-    let samples: Vec<f64> = (0..6).map(|i| busy((end - f64::from(i) / 6.0).max(0.0))).collect();
-    let mean = samples.iter().sum::<f64>() / 6.0;
-    let max = samples.iter().copied().fold(0.0, f64::max);
-    Gpu {
-        uuid: format!("GPU-5a1f7c1e-2f5c-4c5e-9a34-1f0c2d9b7e1{index}"),
-        name: "Tesla T4".to_owned(),
-        index: index.into(),
-        utilization_mean: Some(mean),
-        utilization_max: Some(max),
-        memory_used_mib: Some(if end < PULL.as_secs_f64() { 3 } else { 1_930 }),
-        // As `nvidia-smi` shows it on the device (`ase-runtime.md` §2.5).
-        memory_total_mib: Some(15_109),
-        temperature_c: Some(if mean > 0.0 { 47 } else { 38 }),
-        power_w: Some(9.5 + 55.0 * mean),
-        persistence: Some(true),
-        ..Gpu::default()
-    }
-}
-
-/// What becomes of `module` on a node with one GPU and no FPGA.
-fn fate(module: Module<'_>) -> Fate {
+/// What becomes of `module` on a node with so many GPUs and no FPGA.
+fn fate(module: Module<'_>, gpus: usize) -> Fate {
     if module.is_stopped() {
         return Fate::Stopped;
     }
     let wanted = |resource: &str| [module.limit(resource), module.request(resource)].into_iter().flatten();
     let most = |resource: &str| wanted(resource).filter_map(At::as_i64).max().unwrap_or(0);
-    if most(FPGA) > 0 || most(GPU) > 1 { Fate::Waits } else { Fate::Runs }
+    let gpus = i64::try_from(gpus).unwrap_or(i64::MAX);
+    if most(FPGA) > 0 || most(GPU) > gpus { Fate::Waits } else { Fate::Runs }
 }

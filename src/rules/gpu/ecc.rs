@@ -7,7 +7,7 @@ rule! {
     /// # Errors of the GPU's memory
     ///
     /// An error that could not be corrected makes results wrong and ends the work that was hit. Without correction (ECC), nobody
-    /// notices any error.
+    /// notices any error. Errors that are corrected do no harm, but many of them in an hour say that the memory is ageing.
     ///
     /// ## Example
     ///
@@ -35,6 +35,9 @@ rule! {
     check: Check::Gpu(check),
 }
 
+/// So many corrected errors an hour are no chance any more, if they do not come all at once. The number is ours.
+const MANY: u64 = 10;
+
 fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
     let Some(ecc) = gpu.ecc else { return Verdict::NotApplicable };
     let (name, uuid) = (&gpu.name, &gpu.uuid);
@@ -46,6 +49,11 @@ fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
             Finding::new(Severity::Silent, message).because("results may be wrong; the work that was hit was ended");
         let advice = "restart the device at the next chance, so that the bad memory is taken out of use; if it returns, have the card replaced";
         findings.push(finding.fix(Fix::advice(advice)));
+    }
+    if let Some(lately) = gpu.corrected.filter(|lately| lately.last_hour > MANY && lately.minutes > 1) {
+        let message = format!("{} memory errors of {name} {uuid} were corrected in the last hour", lately.last_hour);
+        let finding = Finding::new(Severity::Warn, message).because("no result is wrong, but its memory is ageing");
+        findings.push(finding.fix(Fix::advice("schedule diagnostics of the card")));
     }
     if ecc.enabled != ecc.pending {
         let (now, then) = if ecc.enabled { ("on", "off") } else { ("off", "on") };

@@ -37,6 +37,8 @@ rule! {
 
 /// How many pages can be retired, less one: the limit of DCGM.
 const MOST: u64 = 63;
+/// So many for errors that could not be corrected are well, if they do not become more within a week: DCGM too.
+const SOME: u64 = 15;
 
 fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
     let Some(pages) = gpu.retired else { return Verdict::NotApplicable };
@@ -46,6 +48,14 @@ fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
         Finding::new(Severity::Block, format!("{name} {uuid} has {total} memory pages out of use, as many as it can"))
             .because("the next bad page cannot be replaced")
             .fix(Fix::advice("have the card replaced"))
+    } else if let Some(new) = gpu.retired_last_week.filter(|new| pages.uncorrected > SOME && *new > 1) {
+        let so_far = pages.uncorrected;
+        Finding::new(
+            Severity::Block,
+            format!("{name} {uuid} loses memory pages: {new} in the last 7 days, {so_far} in all"),
+        )
+        .because("each was an error that could not be corrected, and they become more")
+        .fix(Fix::advice("have the card replaced"))
     } else if pages.pending {
         Finding::new(Severity::Warn, format!("{name} {uuid} has a bad memory page that is still in use"))
             .because("it is taken out of use when the driver is loaded again")

@@ -3,13 +3,15 @@
 
 mod busy;
 mod events;
+mod history;
+mod kept;
 mod processes;
 mod raw;
 mod sampler;
 mod schedule;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tokio::time::Instant;
 pub use self::schedule::Schedule;
 
 use self::events::Events;
+use self::kept::Kept;
 use self::sampler::Sampler;
 use super::{Look, Question, Sight, Source};
 use crate::evidence::{DriverState, Gpu, GpuDriver};
@@ -50,7 +53,15 @@ impl Nvml {
     /// # Errors
     /// No thread can be started.
     pub fn scheduled(library: Option<PathBuf>, schedule: Schedule) -> io::Result<Self> {
-        Self::with(library, DEADLINE, PathBuf::from("/proc"), schedule)
+        Self::with(library, DEADLINE, PathBuf::from("/proc"), schedule, None)
+    }
+
+    /// The same, and keeps what is learnt of the GPUs in `folder`, if there is one.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn keeping(library: Option<PathBuf>, folder: Option<&Path>) -> io::Result<Self> {
+        Self::with(library, DEADLINE, PathBuf::from("/proc"), Schedule::default(), folder)
     }
 
     /// The same, with another time that the driver may take, and everything asked at each look.
@@ -58,22 +69,35 @@ impl Nvml {
     /// # Errors
     /// No thread can be started.
     pub fn with_deadline(library: Option<PathBuf>, deadline: Duration) -> io::Result<Self> {
-        Self::with_processes(library, deadline, PathBuf::from("/proc"))
+        Self::with_processes(library, deadline, PathBuf::from("/proc"), None)
     }
 
-    /// The same, with the folder where the kernel shows the processes of the host.
+    /// The same, with the folder where the kernel shows the processes of the host, and one in which what is learnt of the GPUs is
+    /// kept; without it that is learnt anew at each start.
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn with_processes(library: Option<PathBuf>, deadline: Duration, proc: PathBuf) -> io::Result<Self> {
-        Self::with(library, deadline, proc, Schedule::EACH_LOOK)
+    pub fn with_processes(
+        library: Option<PathBuf>,
+        deadline: Duration,
+        proc: PathBuf,
+        folder: Option<&Path>,
+    ) -> io::Result<Self> {
+        Self::with(library, deadline, proc, Schedule::EACH_LOOK, folder)
     }
 
-    fn with(library: Option<PathBuf>, deadline: Duration, proc: PathBuf, schedule: Schedule) -> io::Result<Self> {
+    fn with(
+        library: Option<PathBuf>,
+        deadline: Duration,
+        proc: PathBuf,
+        schedule: Schedule,
+        folder: Option<&Path>,
+    ) -> io::Result<Self> {
         // One look may run and one may wait; more only pile up behind a driver that hangs.
         let (requests, asked) = sync_channel::<Request>(1);
         let events = Events::start(library.clone())?;
-        let mut sampler = Sampler::new(library, proc, schedule);
+        let kept = folder.map_or_else(Kept::in_memory, Kept::in_folder);
+        let mut sampler = Sampler::new(library, proc, schedule, kept);
         std::thread::Builder::new().name("gpu".to_owned()).spawn(move || {
             loop {
                 match asked.recv_timeout(sampler.rest()) {

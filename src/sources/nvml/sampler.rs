@@ -16,20 +16,24 @@ use tokio::time::Instant;
 
 use super::busy::{Busy, GAP};
 use super::events::Events;
+use super::history::{self, Counters, History};
+use super::kept::Kept;
 use super::processes::{self, Owners, Shares};
 use super::raw;
 use super::schedule::{Pace, Schedule};
 use crate::evidence::{
-    ClockEvent, ClockLimit, DriverState, Ecc, Gpu, GpuDriver, GpuState, Pcie, RemappedRows, RetiredPages,
+    CallError, ClockEvent, ClockLimit, DriverState, Ecc, Gpu, GpuDriver, GpuState, NvLink, Pcie, RemappedRows,
+    RetiredPages,
 };
 
 const MIB: u64 = 1024 * 1024;
 /// How many minutes of throttling are remembered (`gpu.md` §3.2: 6 of 10).
 const MINUTES: u64 = 10;
 
-/// The fields that are read in one batch (`gpu.md` §2.2): aggregate errors of the memory, retired pages, the clocks' limits, the
-/// memory's temperature, replays, replaced rows, bytes, and what the driver wants done.
-const FIELDS: [u32; 20] = [5, 6, 29, 30, 31, 74, 75, 76, 77, 78, 79, 82, 94, 142, 143, 144, 145, 197, 198, 230];
+/// The fields that are read in one batch (`gpu.md` §2.2): aggregate errors of the memory, retired pages, errors of the links to
+/// other GPUs, the clocks' limits, the memory's temperature, replays, replaced rows, bytes, and what the driver wants done.
+const FIELDS: [u32; 23] =
+    [5, 6, 29, 30, 31, 38, 52, 59, 74, 75, 76, 77, 78, 79, 82, 94, 142, 143, 144, 145, 197, 198, 230];
 
 /// Looks at the GPUs.
 pub(super) struct Sampler {
@@ -43,6 +47,7 @@ pub(super) struct Sampler {
     places: BTreeMap<u32, (String, String)>,
     memories: BTreeMap<String, Memory>,
     owners: Owners,
+    kept: Kept,
     /// The last look and when it was, for a driver that is not to be asked so soon again.
     last: Option<(Instant, GpuDriver, Vec<Gpu>)>,
 }
@@ -57,6 +62,9 @@ struct Memory {
     cores: Engine,
     bandwidth: Engine,
     shares: Shares,
+    history: History,
+    /// When the card's own storage was looked at, and whether it was well.
+    inforom: Option<(Instant, Option<bool>)>,
     energy: Option<(u64, Instant)>,
     /// Calls, and fields of the batch, and when the GPU said that it does not support them.
     unsupported: BTreeMap<&'static str, Instant>,
@@ -81,7 +89,7 @@ enum Tier {
 }
 
 impl Sampler {
-    pub(super) fn new(library: Option<PathBuf>, proc: PathBuf, schedule: Schedule) -> Self {
+    pub(super) fn new(library: Option<PathBuf>, proc: PathBuf, schedule: Schedule, kept: Kept) -> Self {
         Self {
             library,
             schedule,
@@ -91,6 +99,7 @@ impl Sampler {
             places: BTreeMap::new(),
             memories: BTreeMap::new(),
             owners: Owners::new(proc),
+            kept,
             last: None,
         }
     }
@@ -132,12 +141,16 @@ impl Sampler {
             self.version.clone_from(&driver.version);
         }
         let before = Instant::now();
-        let mut gpus: Vec<Gpu> = (0..count).map(|index| self.gpu(&nvml, index, events)).collect();
+        let mut gpus: Vec<Gpu> = (0..count).map(|index| self.gpu(&nvml, index, events, now)).collect();
         // The first look also wakes the GPUs up.
         if self.last.is_some() {
             self.pace.note(before.elapsed(), &self.schedule);
         }
         self.owners.tell(&mut driver, &mut gpus, now);
+        for gpu in &mut gpus {
+            gpu.mps = history::mps(gpu, driver.pids, &mut self.kept);
+        }
+        self.kept.save();
         self.nvml = Some(nvml);
         // What is shown again is no window of its own.
         let again = |gpu: &Gpu| Gpu { busy_seconds: None, window_seconds: None, ..gpu.clone() };
@@ -160,9 +173,10 @@ impl Sampler {
                 schedule: self.schedule,
                 pace: &self.pace,
                 state: GpuState::Up,
+                errors: BTreeMap::new(),
             };
             round.gather();
-            round.clock_events();
+            round.clock_events(Instant::now());
         }
     }
 
@@ -178,7 +192,7 @@ impl Sampler {
         (down(error), Vec::new())
     }
 
-    fn gpu(&mut self, nvml: &Nvml, index: u32, events: &Events) -> Gpu {
+    fn gpu(&mut self, nvml: &Nvml, index: u32, events: &Events, now: Instant) -> Gpu {
         let seen = nvml.device_by_index(index).and_then(|device| Ok((device.uuid()?, device.name()?, device)));
         let (uuid, name, device) = match seen {
             Ok(seen) => seen,
@@ -196,10 +210,20 @@ impl Sampler {
         self.places.insert(index, (uuid.clone(), name.clone()));
         let memory = self.memories.entry(uuid.clone()).or_default();
         let xids = events.of(&uuid);
-        let mut look =
-            Asking { nvml, device: &device, memory, schedule: self.schedule, pace: &self.pace, state: GpuState::Up };
-        let gpu = look.look();
-        Gpu { uuid, name, index, xids, state: look.state, ..gpu }
+        let mut look = Asking {
+            nvml,
+            device: &device,
+            memory,
+            schedule: self.schedule,
+            pace: &self.pace,
+            state: GpuState::Up,
+            errors: BTreeMap::new(),
+        };
+        let (gpu, counters) = look.look(now);
+        let (state, errors) = (look.state, look.errors);
+        let mut gpu = Gpu { uuid, name, index, state, errors, xids, ..gpu };
+        memory.history.note(&mut gpu, counters, &mut self.kept, now);
+        gpu
     }
 }
 
@@ -211,19 +235,22 @@ struct Asking<'a> {
     schedule: Schedule,
     pace: &'a Pace,
     state: GpuState,
+    errors: BTreeMap<String, CallError>,
 }
 
 impl<'a> Asking<'a> {
-    fn look(&mut self) -> Gpu {
+    fn look(&mut self, now: Instant) -> (Gpu, Counters) {
         let mut gpu = std::mem::take(&mut self.memory.kept);
         self.utilization(&mut gpu);
         self.figures(&mut gpu);
-        self.clocks(&mut gpu);
+        self.clocks(&mut gpu, now);
         if self.is_due(Tier::Limits) {
             self.limits(&mut gpu);
         }
-        self.health(&mut gpu);
-        if self.is_due(Tier::Users) {
+        let mut counters = self.health(&mut gpu);
+        gpu.inforom_is_well = self.inforom();
+        counters.link_is_new = self.is_due(Tier::Users);
+        if counters.link_is_new {
             self.users(&mut gpu);
         }
         if self.state == GpuState::Up {
@@ -232,7 +259,7 @@ impl<'a> Asking<'a> {
             // What it said before it failed says nothing about later.
             self.memory.forget_answers();
         }
-        gpu
+        (gpu, counters)
     }
 
     /// Whether it is time to ask for this again.
@@ -261,6 +288,14 @@ impl<'a> Asking<'a> {
             }
             Err(error) => {
                 self.state = state_of(&error).unwrap_or(self.state);
+                let error = match error {
+                    // There are none, which is no failure.
+                    NvmlError::NotFound => return None,
+                    NvmlError::InsufficientPower => CallError::Power,
+                    NvmlError::IrqIssue => CallError::Interrupt,
+                    _ => CallError::Other,
+                };
+                self.errors.insert(call.to_owned(), error);
                 None
             }
         }
@@ -353,19 +388,19 @@ impl<'a> Asking<'a> {
         self.memory.energy = energy.map(|energy| (energy, now));
     }
 
-    fn clocks(&mut self, gpu: &mut Gpu) {
+    fn clocks(&mut self, gpu: &mut Gpu, now: Instant) {
         gpu.sm_mhz = self.ask("sm clock", |device| device.clock_info(Clock::SM));
         gpu.memory_mhz = self.ask("memory clock", |device| device.clock_info(Clock::Memory));
         let state = self.ask("performance state", Device::performance_state).map(|state| state.as_c());
         gpu.performance_state = state.and_then(|state| u8::try_from(state).ok());
-        (gpu.clock_events, gpu.clock_event_minutes) = self.clock_events();
+        (gpu.clock_events, gpu.clock_event_minutes) = self.clock_events(now);
     }
 
     /// Why clocks are not higher right now, and in how many of the last minutes each reason was seen.
-    fn clock_events(&mut self) -> (Option<u64>, BTreeMap<ClockEvent, u8>) {
+    fn clock_events(&mut self, now: Instant) -> (Option<u64>, BTreeMap<ClockEvent, u8>) {
         let nvml = self.nvml;
         let events = self.ask("clock events", |device| raw::clock_events(nvml, device));
-        (events, self.memory.minutes(events.unwrap_or(0)))
+        (events, self.memory.minutes(events.unwrap_or(0), now))
     }
 
     fn limits(&mut self, gpu: &mut Gpu) {
@@ -388,7 +423,8 @@ impl<'a> Asking<'a> {
         gpu.minor = self.ask("minor", Device::minor_number);
     }
 
-    fn health(&mut self, gpu: &mut Gpu) {
+    /// Says too what only its growth says something of.
+    fn health(&mut self, gpu: &mut Gpu) -> Counters {
         let fields = self.fields();
         let field = |id: u32| fields.get(&id).copied();
         if let Some(ecc) = &mut gpu.ecc {
@@ -416,6 +452,28 @@ impl<'a> Asking<'a> {
             failed: field(145).is_some_and(|rows| rows != 0),
         });
         gpu.recovery_action = field(230);
+        gpu.nvlink = field(38).map(|crc_errors| NvLink {
+            crc_errors,
+            crc_per_minute: None,
+            replays: field(52).unwrap_or(0),
+            recoveries: field(59).unwrap_or(0),
+        });
+        Counters { replays: field(94), heat_ns: field(75), link_is_new: false }
+    }
+
+    /// Whether the card's own storage is well, which is looked at as seldom as what is not supported: nobody says what it costs.
+    fn inforom(&mut self) -> Option<bool> {
+        let is_recent = |(at, _): &(Instant, Option<bool>)| at.elapsed() < self.schedule.unsupported;
+        if let Some((_, is_well)) = self.memory.inforom.filter(is_recent) {
+            return is_well;
+        }
+        let is_well = self.ask("inforom", |device| match device.validate_info_rom() {
+            Ok(()) => Ok(true),
+            Err(NvmlError::CorruptedInfoROM) => Ok(false),
+            Err(error) => Err(error),
+        });
+        self.memory.inforom = Some((Instant::now(), is_well));
+        is_well
     }
 
     /// The batch of fields: those that the GPU supports.
@@ -503,8 +561,8 @@ impl Memory {
     }
 
     /// Notes the reasons of this moment and counts in how many of the last minutes each was seen.
-    fn minutes(&mut self, bits: u64) -> BTreeMap<ClockEvent, u8> {
-        let minute = self.started.get_or_insert_with(Instant::now).elapsed().as_secs() / 60;
+    fn minutes(&mut self, bits: u64, now: Instant) -> BTreeMap<ClockEvent, u8> {
+        let minute = now.duration_since(*self.started.get_or_insert(now)).as_secs() / 60;
         self.note(minute, bits)
     }
 
