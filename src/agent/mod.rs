@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use assess::Assessment;
 pub use clock::Clock;
@@ -40,7 +40,7 @@ use crate::settings::{Desired, LogLevel};
 use crate::sources::Source;
 
 /// How long the last patch and the messages that wait may take at the end. IoT Edge kills a module 10 s after SIGTERM.
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_millis(2500);
 
 /// The composition root: everything that the module is made of, handed over.
 pub struct Agent<S> {
@@ -144,6 +144,12 @@ impl Channels {
     async fn stopped(&mut self) {
         // An error means that nobody can say "stop" any more, which says it.
         let _ = self.stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Ready when the module was to end for as long as one part of its end may take.
+    async fn past_grace(&self) {
+        self.clone().stopped().await;
+        sleep(GRACE).await;
     }
 
     /// The settings in force, the defaults before any were read.

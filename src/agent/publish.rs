@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Assessment, Channels, Clock, GRACE};
+use super::{Assessment, Channels, Clock};
 use crate::evidence::GpuWindow;
 use crate::hub::message::{self, Module};
 use crate::hub::mirror::Mirror;
@@ -77,7 +77,12 @@ pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, mut channels:
         };
         published.say(&channels, clock, &assessment, &settings);
         let report = published.twin.report(&*session, &channels, &assessment, &published.gpus);
-        let reported = if stopping { timeout(GRACE, report).await.unwrap_or(Ok(())) } else { report.await };
+        let reported = tokio::select! {
+            reported = report => Some(reported),
+            () = channels.past_grace() => None,
+        };
+        // What edgeHub does not take by then it will not take.
+        let Some(reported) = reported else { return };
         retry = reported.err().map(|error| {
             let pause = published.twin.backoff.failed();
             tracing::warn!(%error, pause_s = pause.as_secs_f64(), "The reported properties wait; they are sent again.");

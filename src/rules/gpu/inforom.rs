@@ -6,7 +6,7 @@ use crate::target::Platform;
 rule! {
     /// # Card whose own storage is corrupt
     ///
-    /// The card keeps its serial number, its error counters and its retired pages in a memory of its own (InfoROM). Where that does
+    /// The card keeps its serial number, its error counters and its retired pages in a memory of its own (`InfoROM`). Where that does
     /// not read any more, what the card says of its health cannot be trusted.
     ///
     /// ## Example

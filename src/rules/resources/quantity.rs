@@ -143,6 +143,10 @@ fn request_against_limit(module: Module<'_>, name: &str, amount: At<'_>, value: 
 fn meant(text: &str) -> Option<String> {
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    // Kubernetes takes a unit alone as zero, which nobody means.
+    if digits == 0 {
+        return None;
+    }
     let unit = match text[digits..].to_ascii_lowercase().trim_end_matches('b') {
         "" => "",
         "k" => "k",
