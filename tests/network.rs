@@ -336,3 +336,42 @@ async fn the_workload_api_lists_siblings_on_docker_and_says_nothing_on_kubernete
     let snapshot = look_once(&sources, Clock::system()).await;
     assert!(matches!(&snapshot.siblings, Observed::Unknown(why) if why.expected && why.what.contains("workload")));
 }
+
+#[test]
+fn whatever_the_workload_api_answers_is_an_answer_or_an_error() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let bodies = [
+        r#"{"digest":"YSBkaWdlc3Q="}"#,
+        r#"{"certificate":"-----BEGIN CERTIFICATE-----"}"#,
+        r#"{"modules":[{"name":"a","config":{"settings":{"image":"i","labels":{"k":"v"}},"env":[]},"status":{"runtimeStatus":{"status":"running"}}}]}"#,
+    ];
+    let noise = prop::collection::vec(any::<u8>(), 0..60);
+    let strategy = (prop::sample::select(bodies.to_vec()), any::<prop::sample::Index>(), noise, any::<bool>());
+    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
+    let judged = runner.run(&strategy, |(body, at, noise, keeps_rest)| {
+        let (head, tail) = body.split_at(at.index(body.len()));
+        let tail = if keeps_rest { tail } else { "" };
+        let body = [head.as_bytes(), &noise, tail.as_bytes()].concat();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let answer = [head.as_bytes(), &body].concat();
+        let within = |what| TestCaseError::fail(format!("{what} of {body:?} takes ten seconds and more"));
+        runtime.block_on(async {
+            let listener = Listener::saying(Some(answer)).await;
+            let us = edgeshift::iotedge::Resource { hub: "h".into(), device: "d".into(), module: "us".into() };
+            let uri = format!("http://127.0.0.1:{}", listener.port);
+            let workload = edgeshift::iotedge::Workload::new(&uri, us, "1".into(), "2018-06-28".into()).unwrap();
+            let limit = Duration::from_secs(10);
+            let signed = tokio::time::timeout(limit, workload.sign(b"data")).await.map_err(|_| within("sign"))?;
+            let trusted = tokio::time::timeout(limit, workload.trust_bundle()).await.map_err(|_| within("trust"))?;
+            let listed = tokio::time::timeout(limit, workload.modules()).await.map_err(|_| within("modules"))?;
+            // One body answers one question at most.
+            let answered = [signed.is_ok(), trusted.is_ok(), listed.is_ok()];
+            if answered.iter().filter(|ok| **ok).count() > 1 {
+                Err(TestCaseError::fail(format!("{answered:?}")))
+            } else {
+                Ok(())
+            }
+        })
+    });
+    judged.unwrap();
+}
