@@ -12,7 +12,7 @@ use crate::evidence::{
     Peer, Process, Proxy, RuntimeStatus, Snapshot, Why,
 };
 use crate::finding::{Finding, Level, Safety, Severity};
-use crate::kube_model::Calls;
+use crate::kube_model::{AgentSettings, Calls};
 use crate::manifest::{Form, GPU, Manifest, Module, Options};
 use crate::report::{Evaluation, Outcome, Report, Subject, Suppressed};
 use crate::settings::{Settings, Site, Suppression};
@@ -192,6 +192,8 @@ pub struct Context<'a> {
     pub target: Target,
     /// The IoT Edge agent on Kubernetes.
     pub agent: Agent,
+    /// Its settings, as far as they are known.
+    pub(crate) agent_settings: AgentSettings,
     /// Facts about the site.
     pub site: &'a Site,
     /// Which module calls which other one: found once, since each rule that asks would look through all of them.
@@ -269,6 +271,7 @@ pub fn evaluate(snapshot: &Snapshot, settings: &Settings, rules: &[&'static Rule
     let context = Context {
         target: settings.target,
         agent: settings.agent,
+        agent_settings: AgentSettings::of(settings.agent),
         site: &settings.site,
         calls: snapshot.manifest.known().map(Calls::of).unwrap_or_default(),
         grants: snapshot.grants.known(),

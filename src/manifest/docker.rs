@@ -3,7 +3,7 @@
 use super::HostPath;
 use super::placeholder::{has_placeholder, outside};
 use crate::finding::Fix;
-use crate::text::{At, Kind, Span};
+use crate::text::{At, Document, Kind, NodeId, Span};
 
 /// One entry of `HostConfig.Binds`: `source:target[:mode]`.
 #[derive(Debug, Clone, Copy)]
@@ -18,14 +18,32 @@ pub struct Bind<'m> {
     pub mode: &'m str,
 }
 
-impl<'m> Bind<'m> {
+/// Where an entry of `Binds` stands, and how long its parts are, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BindPlace {
+    at: NodeId,
+    source: usize,
+    target: Option<usize>,
+    mode: Option<usize>,
+}
+
+impl BindPlace {
     /// Takes an entry apart. A drive letter is not split off (`C:/a:/b`, `corpus.md` quirk 22), nor is a
     /// placeholder such as `${A:-b}`.
-    pub(super) fn read(at: At<'m>) -> Option<Self> {
-        let text = at.as_str()?;
-        let mut parts = split(text).into_iter();
-        let source = parts.next()?;
-        Some(Self { at, source, target: parts.next().unwrap_or_default(), mode: parts.next().unwrap_or_default() })
+    pub(super) fn of(at: At<'_>) -> Option<Self> {
+        let mut parts = split(at.as_str()?).into_iter().map(str::len);
+        Some(Self { at: at.id(), source: parts.next()?, target: parts.next(), mode: parts.next() })
+    }
+}
+
+impl<'m> Bind<'m> {
+    pub(super) fn read(document: &'m Document, place: &BindPlace) -> Self {
+        let at = document.at(place.at);
+        let (source, rest) = at.as_str().unwrap_or_default().split_at(place.source);
+        let part = |from: usize, length: Option<usize>| length.map_or("", |length| &rest[from..from + length]);
+        // A `:` stands before each part.
+        let target = part(1, place.target);
+        Self { at, source, target, mode: part(target.len() + 2, place.mode) }
     }
 
     /// The bytes of the source.
@@ -103,11 +121,30 @@ pub struct Mount<'m> {
     pub read_only: bool,
 }
 
-impl<'m> Mount<'m> {
-    pub(super) fn read(index: usize, at: At<'m>) -> Self {
-        let get = |key: &str| at.get_ignoring_case(key).filter(|value| value.kind() == Kind::String);
+/// Where the parts of a mount stand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MountPlace {
+    index: usize,
+    at: NodeId,
+    kind: Option<NodeId>,
+    source: Option<NodeId>,
+    target: Option<NodeId>,
+    read_only: bool,
+}
+
+impl MountPlace {
+    pub(super) fn of(index: usize, at: At<'_>) -> Self {
+        let get = |key: &str| at.get_ignoring_case(key).filter(|value| value.kind() == Kind::String).map(At::id);
         let read_only = at.get_ignoring_case("ReadOnly").and_then(At::as_bool).unwrap_or(false);
-        Self { index, at, kind: get("Type"), source: get("Source"), target: get("Target"), read_only }
+        Self { index, at: at.id(), kind: get("Type"), source: get("Source"), target: get("Target"), read_only }
+    }
+}
+
+impl<'m> Mount<'m> {
+    pub(super) fn read(document: &'m Document, place: &MountPlace) -> Self {
+        let MountPlace { index, at, kind, source, target, read_only } = *place;
+        let at_of = |id: Option<NodeId>| id.map(|id| document.at(id));
+        Self { index, at: document.at(at), kind: at_of(kind), source: at_of(source), target: at_of(target), read_only }
     }
 
     /// Whether `Type` is `kind`, compared without regard to case as the agent does.
@@ -239,16 +276,33 @@ impl Protocol {
     }
 }
 
-impl<'m> PortBinding<'m> {
+/// Where a host port stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PortPlace {
+    at: NodeId,
+    container: u16,
+    protocol: Protocol,
+    host: Option<u16>,
+    host_at: Option<NodeId>,
+}
+
+impl PortPlace {
     /// The host ports of one member; keys that are no port give none (rule NET-005 reports them).
-    pub(super) fn read(member: At<'m>) -> Vec<Self> {
-        let Some((container, protocol)) = member.key().and_then(port) else { return Vec::new() };
-        let bindings = member.items().map(|item| {
+    pub(super) fn of(member: At<'_>) -> impl Iterator<Item = Self> {
+        let key = member.key().and_then(port);
+        let items = key.map(|key| member.items().map(move |item| (key, item)));
+        items.into_iter().flatten().map(move |((container, protocol), item)| {
             let host_at = item.get_ignoring_case("HostPort");
             let host = host_at.and_then(At::as_text).and_then(|text| text.trim().parse().ok());
-            Self { at: member, container, protocol, host, host_at }
-        });
-        bindings.collect()
+            Self { at: member.id(), container, protocol, host, host_at: host_at.map(At::id) }
+        })
+    }
+}
+
+impl<'m> PortBinding<'m> {
+    pub(super) fn read(document: &'m Document, place: &PortPlace) -> Self {
+        let PortPlace { at, container, protocol, host, host_at } = *place;
+        Self { at: document.at(at), container, protocol, host, host_at: host_at.map(|id| document.at(id)) }
     }
 }
 

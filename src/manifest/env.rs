@@ -2,7 +2,7 @@
 
 use super::Module;
 use crate::finding::Fix;
-use crate::text::{At, Kind, Path, Span};
+use crate::text::{At, Document, Kind, NodeId, Path, Span};
 
 /// One environment variable of a module.
 #[derive(Debug, Clone, Copy)]
@@ -17,24 +17,41 @@ pub struct EnvVar<'m> {
     value_start: Option<usize>,
 }
 
-impl<'m> EnvVar<'m> {
+/// Where a variable stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum EnvPlace {
     /// A member of the module's `env`: `"NAME": { "value": … }`; the value alone is accepted (`corpus.md` quirk 11).
-    pub(super) fn of_module(member: At<'m>) -> Self {
-        let value = if member.kind() == Kind::Object { member.get_ignoring_case("value") } else { Some(member) };
-        Self {
-            name: member.key().unwrap_or_default(),
-            value: value.and_then(At::as_text).unwrap_or_default(),
-            at: member,
-            value_start: None,
-        }
+    Module { member: NodeId, value: Option<NodeId> },
+    /// An element of the createOptions' `Env`: `"NAME=value"`, split at the first `=` (`k8s-translation.md` §1.2).
+    Options { element: NodeId, name: usize },
+}
+
+impl EnvPlace {
+    pub(super) fn of_module(member: At<'_>) -> Self {
+        EnvPlace::Module { member: member.id(), value: value_at(member).map(At::id) }
     }
 
-    /// An element of the createOptions' `Env`: `"NAME=value"`, split at the first `=` (`k8s-translation.md` §1.2).
     /// Elements without `=` set nothing.
-    pub(super) fn of_options(element: At<'m>) -> Option<Self> {
-        let text = element.as_str()?;
-        let end = text.bytes().position(|byte| byte == b'=')?;
-        Some(Self { name: &text[..end], value: &text[end + 1..], at: element, value_start: Some(end + 1) })
+    pub(super) fn of_options(element: At<'_>) -> Option<Self> {
+        let name = element.as_str()?.bytes().position(|byte| byte == b'=')?;
+        Some(EnvPlace::Options { element: element.id(), name })
+    }
+}
+
+impl<'m> EnvVar<'m> {
+    pub(super) fn read(document: &'m Document, place: EnvPlace) -> Self {
+        match place {
+            EnvPlace::Module { member, value } => {
+                let at = document.at(member);
+                let value = value.and_then(|value| document.at(value).as_text()).unwrap_or_default();
+                Self { name: at.key().unwrap_or_default(), value, at, value_start: None }
+            }
+            EnvPlace::Options { element, name } => {
+                let at = document.at(element);
+                let text = at.as_str().unwrap_or_default();
+                Self { name: &text[..name], value: &text[name + 1..], at, value_start: Some(name + 1) }
+            }
+        }
     }
 
     /// The bytes of the name.
@@ -102,8 +119,13 @@ impl<'m> EnvVar<'m> {
     }
 
     fn value_at(&self) -> Option<At<'m>> {
-        if self.at.kind() == Kind::Object { self.at.get_ignoring_case("value") } else { Some(self.at) }
+        value_at(self.at)
     }
+}
+
+/// The value of a member of `env`.
+fn value_at(member: At<'_>) -> Option<At<'_>> {
+    if member.kind() == Kind::Object { member.get_ignoring_case("value") } else { Some(member) }
 }
 
 /// Whether the value of a `no_proxy` covers `host`: by its name, by a domain that it is in, or by `*`.

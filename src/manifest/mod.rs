@@ -12,6 +12,7 @@ mod image;
 mod metrics;
 mod mount_point;
 mod options;
+mod parts;
 mod placeholder;
 mod route;
 mod secrets;
@@ -46,6 +47,7 @@ pub use twin::Section;
 pub(crate) use upstream::{UPSTREAM_PROTOCOL, UpstreamProtocol};
 pub use visible_devices::{DeviceNames, VisibleDevices};
 
+use self::parts::Parts;
 use crate::finding::Fix;
 use crate::text::{At, Document, Kind, NodeId, Path, Source, SyntaxError};
 
@@ -106,17 +108,22 @@ struct Entry {
     /// The module's entry, or the root of bare createOptions.
     node: NodeId,
     options: Options,
-    /// `HostConfig` of the createOptions: half of all that rules ask for stands in it.
-    host_config: Option<NodeId>,
+    parts: Parts,
     /// What the deployment says of its twin.
     section: Option<NodeId>,
 }
 
 impl Entry {
     fn new(document: &Document, id: String, system: bool, node: NodeId, options: Options) -> Self {
-        let root = options.root().map(|root| document.at(root));
-        let host_config = root.and_then(|root| root.get_ignoring_case(HOST_CONFIG)).map(At::id);
-        Self { id, system, node, options, host_config, section: None }
+        let parts = Parts::of(document, document.at(node).get("env").map(At::id), options.root());
+        Self { id, system, node, options, parts, section: None }
+    }
+
+    /// Bare createOptions.
+    fn of_options(document: &Document, root: NodeId) -> Self {
+        let (id, options) = (CREATE_OPTIONS.to_owned(), Options::Parsed(root));
+        let parts = Parts::of(document, None, Some(root));
+        Self { id, system: false, node: root, options, parts, section: None }
     }
 }
 
@@ -141,8 +148,7 @@ impl Manifest {
             return Ok(Self::with_modules(document, None, Vec::new(), true, template));
         }
         if is_create_options(root) {
-            let options = Options::Parsed(root.id());
-            let entry = Entry::new(&document, CREATE_OPTIONS.to_owned(), false, root.id(), options);
+            let entry = Entry::of_options(&document, root.id());
             return Ok(Self { document, form: Form::CreateOptions, agent: None, modules: vec![entry] });
         }
         Err(ManifestError::NotADeployment { name: source.name().to_owned() })
@@ -263,7 +269,7 @@ impl<'m> Module<'m> {
     /// `option(&["HostConfig", "Binds"])`. `k8s-experimental` itself is matched exactly (`k8s-translation.md` §2).
     pub fn option(self, keys: &[&str]) -> Option<At<'m>> {
         let (start, keys) = match keys {
-            [HOST_CONFIG, keys @ ..] => (self.entry.host_config?, keys),
+            [HOST_CONFIG, keys @ ..] => (self.entry.parts.host_config?, keys),
             keys => (self.entry.options.root()?, keys),
         };
         keys.iter().try_fold(self.manifest.document.at(start), |at, key| match *key {
@@ -314,26 +320,6 @@ impl<'m> Module<'m> {
         status.is_some_and(|status| status.eq_ignore_ascii_case("stopped"))
     }
 
-    /// `HostConfig.Binds`, taken apart.
-    pub fn binds(self) -> Vec<Bind<'m>> {
-        let list = self.option(&["HostConfig", "Binds"]);
-        list.into_iter().flat_map(At::items).filter_map(Bind::read).collect()
-    }
-
-    /// `HostConfig.Mounts`; elements that are no objects, such as placeholders, are left out.
-    pub fn mounts(self) -> Vec<Mount<'m>> {
-        let list = self.option(&["HostConfig", "Mounts"]);
-        let objects = list.into_iter().flat_map(At::items).enumerate().filter(|(_, at)| at.kind() == Kind::Object);
-        objects.map(|(index, at)| Mount::read(index, at)).collect()
-    }
-
-    /// Paths of the host that the module mounts: `Binds`, and `Mounts` of type `bind`.
-    pub fn host_mounts(self) -> Vec<HostMount<'m>> {
-        let binds = self.binds().into_iter().filter(|bind| !bind.target.is_empty()).map(HostMount::Bind);
-        let mounts = self.mounts().into_iter().filter(|mount| mount.is("bind") && mount.source.is_some());
-        binds.chain(mounts.map(HostMount::Mount)).collect()
-    }
-
     /// `HostConfig.Devices`.
     pub fn devices(self) -> Vec<Device<'m>> {
         let list = self.option(&["HostConfig", "Devices"]);
@@ -343,25 +329,6 @@ impl<'m> Module<'m> {
     /// Whether `HostConfig.Privileged` is true.
     pub fn is_privileged(self) -> bool {
         self.option(&["HostConfig", "Privileged"]).and_then(At::as_bool).unwrap_or(false)
-    }
-
-    /// `HostConfig.PortBindings`, one entry for each host port.
-    pub fn port_bindings(self) -> Vec<PortBinding<'m>> {
-        let map = self.option(&["HostConfig", "PortBindings"]);
-        map.into_iter().flat_map(At::members).flat_map(PortBinding::read).collect()
-    }
-
-    /// Environment variables: `env` of the module, then `Env` of the createOptions; where a name stands twice the
-    /// later wins (`k8s-translation.md` §1.4).
-    pub fn env(self) -> Vec<EnvVar<'m>> {
-        let module = (self.manifest.form != Form::CreateOptions).then(|| self.entry().get("env")).flatten();
-        let options = self.option(&["Env"]);
-        let mut env = Vec::with_capacity(
-            module.map_or(0, |map| map.members().len()) + options.map_or(0, |list| list.items().len()),
-        );
-        env.extend(module.into_iter().flat_map(At::members).map(EnvVar::of_module));
-        env.extend(options.into_iter().flat_map(At::items).filter_map(EnvVar::of_options));
-        env
     }
 }
 

@@ -10,6 +10,7 @@ mod volume;
 use serde_json::Value;
 
 pub(crate) use self::name::is_qualified;
+pub(crate) use self::service::KUBELET_PORT;
 use self::name::{is_label_value, is_service_name, is_subdomain};
 use super::quantity::thousandths;
 

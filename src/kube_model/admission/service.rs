@@ -8,7 +8,7 @@ use super::name::is_label;
 use super::{Refusals, is_port, items, text};
 
 /// Where the kubelet listens, which no load balancer may pass on.
-const KUBELET: i64 = 10_250;
+pub(crate) const KUBELET_PORT: u16 = 10_250;
 
 /// An annotation that says who may use a load balancer: networks with commas between.
 const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
@@ -25,8 +25,8 @@ impl Refusals {
         for (i, port) in ports.iter().enumerate() {
             let field = format!("spec.ports[{i}]");
             let (name, number) = (text(port, "/name"), port["port"].as_i64().unwrap_or(0));
-            if is_balancer && number == KUBELET {
-                let because = format!("{KUBELET} is the kubelet's, which no load balancer may pass on");
+            if is_balancer && number == i64::from(KUBELET_PORT) {
+                let because = format!("{KUBELET_PORT} is the kubelet's, which no load balancer may pass on");
                 self.add_at(field.clone(), format!("{field}.port"), because);
             }
             if name.is_empty() && ports.len() > 1 {

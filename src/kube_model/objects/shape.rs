@@ -24,7 +24,9 @@ pub(super) enum Shape {
 use Shape::{Any, Flag, List, Map, Object, Text, Whole};
 
 /// createOptions, without what the agent keeps aside (`CreateContainerParameters`).
-pub(super) const CREATE_OPTIONS: Shape = Object(&[
+pub(super) const CREATE_OPTIONS: Shape = Object(&OPTIONS);
+
+const OPTIONS: [(&str, Shape); 7] = [
     ("Env", List(&Text)),
     ("ExposedPorts", Map(&Any)),
     ("HostConfig", HOST_CONFIG),
@@ -32,10 +34,12 @@ pub(super) const CREATE_OPTIONS: Shape = Object(&[
     ("Labels", Map(&Text)),
     ("Name", Text),
     ("NetworkingConfig", Object(&[("EndpointsConfig", Map(&Object(&[])))])),
-]);
+];
 
 /// `HostConfig`.
-const HOST_CONFIG: Shape = Object(&[
+const HOST_CONFIG: Shape = Object(&HOST_OPTIONS);
+
+const HOST_OPTIONS: [(&str, Shape); 65] = [
     ("AutoRemove", Flag),
     ("Binds", List(&Text)),
     ("BlkioDeviceReadBps", List(&RATE)),
@@ -101,9 +105,23 @@ const HOST_CONFIG: Shape = Object(&[
     ("UsernsMode", Text),
     ("VolumeDriver", Text),
     ("VolumesFrom", List(&Text)),
-]);
+];
 
 const RATE: Shape = Object(&[("Path", Text), ("Rate", Whole)]);
+
+/// The type of what stands at `key` in createOptions; none where the agent keeps it aside.
+pub(super) fn of_option(key: &str) -> Option<Shape> {
+    of(key, &OPTIONS)
+}
+
+/// The type of what stands at `key` in `HostConfig`, likewise.
+pub(super) fn of_host_option(key: &str) -> Option<Shape> {
+    of(key, &HOST_OPTIONS)
+}
+
+fn of(key: &str, fields: &[(&str, Shape)]) -> Option<Shape> {
+    fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, shape)| *shape)
+}
 
 impl Shape {
     /// The first value at or below `at` that has another type.

@@ -55,8 +55,10 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
         let path = module.entry().path().key("env").key(METRICS_ENDPOINTS).key("value");
         return Verdict::Judged(vec![finding.fix(fix.set(path, "http://edgeHub:9600/metrics"))]);
     }
-    let arguments = module.arguments();
-    let addresses = arguments.iter().flat_map(|argument| {
+    let (arguments, port) = (module.arguments(), METRICS_PORT.to_string());
+    // Nearly no text has the port.
+    let with_port = arguments.iter().filter(|argument| argument.text.contains(&port));
+    let addresses = with_port.flat_map(|argument| {
         let asked = argument.addresses().into_iter().filter(|address| address.port == Some(METRICS_PORT));
         asked.map(move |address| (argument, address))
     });

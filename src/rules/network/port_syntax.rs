@@ -82,17 +82,19 @@ fn key(member: At<'_>) -> Option<Finding> {
 fn binding(module: Module<'_>, member: At<'_>) -> Vec<Option<Finding>> {
     let wrong = key(member);
     let Some((container, _)) = member.key().and_then(port).filter(|_| wrong.is_none()) else { return vec![wrong] };
-    let one = serde_json::json!([{ "HostPort": container.to_string() }]);
-    let fix = Fix::ask(format!("give it the host port {container}")).set(member.path(), one);
+    let fix = || {
+        let one = serde_json::json!([{ "HostPort": container.to_string() }]);
+        Fix::ask(format!("give it the host port {container}")).set(member.path(), one)
+    };
     match member.kind() {
         Kind::Null => {
             let reason = "the agent stumbles over it, and the deployment fails for all modules";
             let finding = Finding::new(Severity::Block, format!("port {container} is bound to `null`"));
-            vec![Some(finding.at(member.span(), "expected a list of host ports").because(reason).fix(fix))]
+            vec![Some(finding.at(member.span(), "expected a list of host ports").because(reason).fix(fix()))]
         }
         Kind::Array if member.items().len() == 0 => {
             let finding = Finding::new(Severity::Silent, format!("port {container} is bound to no host port"));
-            vec![Some(finding.at(member.span(), "expected a host port").because(SKIPPED).fix(fix))]
+            vec![Some(finding.at(member.span(), "expected a host port").because(SKIPPED).fix(fix()))]
         }
         _ => member.items().flat_map(|item| [host_port(item, container), host_ip(module, item)]).collect(),
     }

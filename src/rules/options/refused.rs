@@ -1,7 +1,6 @@
 use crate::engine::{Check, Context, Need, Rule, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::AgentSettings;
-use crate::kube_model::objects::{Refused, refused_of};
+use crate::kube_model::objects::{Refused, is_plain, refused_of};
 use crate::manifest::{Form, Module, has_placeholder};
 use crate::rules::{compute, lifecycle, naming, network, options, proxy, resources, storage};
 use crate::target::Platform;
@@ -75,7 +74,10 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     if part || has_placeholder(module.id()) {
         return Verdict::NotApplicable;
     }
-    let mut refused = refused_of(module, &AgentSettings::of(context.agent));
+    if is_plain(module, &context.agent_settings) {
+        return Verdict::Judged(Vec::new());
+    }
+    let mut refused = refused_of(module, &context.agent_settings);
     // Kubernetes has the same mark for variables in `subPathExpr` that tools have for what they fill in.
     let is_hidden =
         |one: &Refused| has_placeholder(document.slice(one.span)) && !one.refusal.place.ends_with(".subPathExpr");

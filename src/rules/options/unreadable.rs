@@ -1,7 +1,6 @@
 use crate::engine::{Check, Context, Need, Rule, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::AgentSettings;
-use crate::kube_model::objects::{Fault, faults_of};
+use crate::kube_model::objects::{Fault, faults_of, is_plain};
 use crate::manifest::{Form, Module, has_placeholder};
 use crate::rules::{image, naming, network, options, storage};
 use crate::target::Platform;
@@ -63,7 +62,10 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     if part || has_placeholder(module.id()) {
         return Verdict::NotApplicable;
     }
-    let mut faults = faults_of(module, &AgentSettings::of(context.agent));
+    if is_plain(module, &context.agent_settings) {
+        return Verdict::Judged(Vec::new());
+    }
+    let mut faults = faults_of(module, &context.agent_settings);
     faults.retain(|fault| !has_placeholder(document.slice(place(module, fault))));
     // One mount can keep the agent from making the Deployment and the claim.
     faults.dedup_by(|one, other| one.span == other.span);

@@ -1,0 +1,242 @@
+//! Modules of which nothing is refused and over which the agent does not stumble, told at a glance. Most modules are such,
+//! and making all objects of a module to find nothing wrong with them costs a hundred times as much.
+
+use super::super::AgentSettings;
+use super::super::admission::KUBELET_PORT;
+use super::super::names::{annotation_key, dns_label, label_fault, object_name};
+use super::parameters::image;
+use super::shape;
+use crate::manifest::{Module, Options, port};
+use crate::target::Agent;
+use crate::text::{At, Kind};
+
+/// The most bytes of a module whose objects have no annotation that is too long: it holds all of the object, of which the
+/// agent's own is a part.
+const MAX_BYTES: usize = 32 * 1024;
+
+/// Names in use: of the sidecar's container.
+const SIDECAR: &str = "proxy";
+
+/// Suffixes of amounts.
+const SUFFIXES: [&str; 9] = ["", "m", "k", "M", "G", "Ki", "Mi", "Gi", "Ti"];
+
+/// Whether neither the agent nor Kubernetes has anything to say against `module`, names of variables aside, which have rules
+/// of their own. `false` says nothing.
+pub(crate) fn is_plain(module: Module<'_>, settings: &AgentSettings) -> bool {
+    let name = object_name(module.id());
+    let is_name =
+        label_fault(&name).is_none() && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name != SIDECAR;
+    let is_small = module.entry().raw().len() <= MAX_BYTES;
+    // A lone `.` is a name that the rules about names take for one.
+    let has_names = || !module.env().iter().any(|variable| variable.name.starts_with('.'));
+    let options = || match module.options() {
+        Options::Absent => true,
+        Options::Parsed(root) => are_plain(module.manifest().document().at(*root), settings),
+        Options::Broken { .. } => false,
+    };
+    let is_known = settings.agent >= Agent::beta(13) && settings.extensions && image(module).is_some();
+    is_known && is_name && is_small && has_names() && options()
+}
+
+/// Whether createOptions are.
+fn are_plain(root: At<'_>, settings: &AgentSettings) -> bool {
+    let host = root.get_ignoring_case("HostConfig");
+    let is_plain = |at: At<'_>| match at.key() {
+        Some("k8s-experimental") => has_only(at, |at| at.key() == Some("resources") && has_only(at, are_limits)),
+        Some(key) if is("Env", key) || is("Cmd", key) || is("Entrypoint", key) => {
+            at.kind() == Kind::Array && at.items().all(|item| item.kind() == Kind::String)
+        }
+        Some(key) if is("Labels", key) => has_only(at, is_label) && are_different(at, |key| annotation_key(key).ok()),
+        Some(key) if is("WorkingDir", key) => at.kind() == Kind::String,
+        Some(key) if is("HostConfig", key) => has_only(at, is_plain_host_option),
+        Some(key) => shape::of_option(key).is_none_or(|shape| shape.check(at).is_ok()),
+        None => false,
+    };
+    has_only(root, is_plain) && are_storage(host, settings) && are_ports(root.get_ignoring_case("ExposedPorts"), host)
+}
+
+/// Whether `at` is an object of which every member is as `is` says, and no key stands there twice in whatever spelling.
+fn has_only(at: At<'_>, is: impl Fn(At<'_>) -> bool) -> bool {
+    at.kind() == Kind::Object && at.members().all(is) && are_different(at, |key| Some(key))
+}
+
+/// Whether the keys of `at` are different names, in any case.
+fn are_different<'m, N: AsRef<str>>(at: At<'m>, name: impl Fn(&'m str) -> Option<N>) -> bool {
+    let names: Vec<Option<N>> = at.members().map(|member| name(member.key()?)).collect();
+    names.iter().enumerate().all(|(i, name)| {
+        let same = |other: &Option<N>| {
+            let (one, other) = (name.as_ref().map(N::as_ref), other.as_ref().map(N::as_ref));
+            one.zip(other).is_none_or(|(one, other)| one.eq_ignore_ascii_case(other))
+        };
+        name.is_some() && !names[..i].iter().any(same)
+    })
+}
+
+fn is(known: &str, key: &str) -> bool {
+    known.eq_ignore_ascii_case(key)
+}
+
+/// What is read of `HostConfig` by its type alone, or looked at by [`are_storage`] and [`are_ports`].
+fn is_plain_host_option(at: At<'_>) -> bool {
+    let Some(key) = at.key() else { return false };
+    let is_looked_at = ["Binds", "Mounts", "PortBindings"].iter().any(|known| is(known, key));
+    (!is_looked_at || at.kind() != Kind::Null) && shape::of_host_option(key).is_none_or(|shape| shape.check(at).is_ok())
+}
+
+/// A label without a prefix, of which the annotation is the label itself.
+fn is_label(at: At<'_>) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_key = |key: &str| {
+        (1..=63).contains(&key.len())
+            && key.chars().all(is_inner)
+            && key.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && key.ends_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    at.key().is_some_and(is_key) && at.as_text().is_some()
+}
+
+/// Limits of processors, memory and GPUs.
+fn are_limits(at: At<'_>) -> bool {
+    let is_amount = |at: At<'_>| {
+        let text = at.as_text().unwrap_or_default();
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let suffixes: &[&str] = match at.key() {
+            Some("cpu" | "memory") => &SUFFIXES,
+            Some("nvidia.com/gpu") => &[""],
+            _ => &[],
+        };
+        (1..=9).contains(&digits) && suffixes.contains(&&text[digits..])
+    };
+    at.key() == Some("limits") && has_only(at, is_amount)
+}
+
+/// Whether `Binds` and `Mounts` of `host` mount absolute paths and shares, each once and each in a place of its own.
+fn are_storage(host: Option<At<'_>>, settings: &AgentSettings) -> bool {
+    let configs = [&settings.proxy_config, &settings.proxy_trust, &settings.agent_config];
+    let mut names: Vec<String> = configs.into_iter().filter_map(|config| config.volume.clone()).collect();
+    let mut targets: Vec<&str> = Vec::new();
+    let mut is_new = |source: &str, target| {
+        let Some(name) = dns_label(source).filter(|name| !names.contains(name)) else { return false };
+        names.push(name);
+        let is_new = !targets.contains(&target);
+        targets.push(target);
+        is_new
+    };
+    let list = |key| host.and_then(|host| host.get_ignoring_case(key)).into_iter().flat_map(At::items);
+    list("Binds").all(|at| {
+        let parts: Vec<&str> = at.as_str().unwrap_or_default().split(':').collect();
+        match parts.as_slice() {
+            [source, target] | [source, target, _] => is_path(source) && is_path(target) && is_new(source, target),
+            _ => false,
+        }
+    }) && list("Mounts").all(|at| {
+        let text = |key| at.get_ignoring_case(key).and_then(At::as_str).unwrap_or_default();
+        let (source, target) = (text("Source"), text("Target"));
+        let is_source = match text("Type") {
+            "bind" => is_path(source),
+            "volume" => is_path(source) || is_word(source),
+            _ => false,
+        };
+        is_source && is_path(target) && is_new(source, target) && are_different(at, |key| Some(key))
+    })
+}
+
+/// An absolute path of ordinary characters without `..` in it.
+fn is_path(path: &str) -> bool {
+    let is_ordinary = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    path.starts_with('/') && path.bytes().all(is_ordinary) && !path.contains("..")
+}
+
+/// A name of letters and digits, and `-` and `_` inside.
+fn is_word(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether the ports of `exposed` and those that `host` binds are ports, of one protocol and each of its own.
+fn are_ports(exposed: Option<At<'_>>, host: Option<At<'_>>) -> bool {
+    let (mut numbers, mut containers, mut protocols) = (Vec::new(), Vec::new(), Vec::new());
+    for at in exposed.into_iter().flat_map(At::members) {
+        let Some((number, protocol)) = at.key().and_then(port) else { return false };
+        numbers.push(number);
+        protocols.push(protocol);
+    }
+    let bound = host.and_then(|host| host.get_ignoring_case("PortBindings"));
+    for at in bound.into_iter().flat_map(At::members) {
+        let mut items = at.items();
+        let (Some(item), None) = (items.next(), items.next()) else { return false };
+        let number = item.get_ignoring_case("HostPort").and_then(At::as_text).and_then(|text| text.parse().ok());
+        let (Some((container, protocol)), Some(number)) = (at.key().and_then(port), number) else { return false };
+        numbers.push(number);
+        containers.push(container);
+        protocols.push(protocol);
+    }
+    let are_own = |ports: &[u16]| ports.iter().enumerate().all(|(i, port)| *port > 0 && !ports[..i].contains(port));
+    !numbers.contains(&KUBELET_PORT)
+        && are_own(&numbers)
+        && are_own(&containers)
+        && protocols.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{faults_of, refused_of};
+    use super::*;
+    use crate::manifest::Manifest;
+    use crate::text::Source;
+
+    /// Whether the one module of `options` is plain, and whether anything is found in it.
+    fn look(options: &str) -> (bool, bool) {
+        let manifest = Manifest::read(&Source::new("t", options)).unwrap();
+        let module = manifest.modules().next().unwrap();
+        let settings = AgentSettings::default();
+        let found = !refused_of(module, &settings).is_empty() || !faults_of(module, &settings).is_empty();
+        (is_plain(module, &settings), found)
+    }
+
+    #[test]
+    fn what_is_usual_is_plain() {
+        for options in [
+            "{}",
+            r#"{"Env": ["A=b", "a.b=", "no value"], "Cmd": ["a"], "Hostname": "x", "Tty": {}}"#,
+            r#"{"ExposedPorts": {"80/tcp": {}, "81": {}}, "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}}"#,
+            r#"{"HostConfig": {"Binds": ["/a/b:/c", "/a/d:/e:ro"], "Privileged": true, "Memory": 1024,
+                "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
+                "Mounts": [{"Type": "volume", "Source": "share_1", "Target": "/s", "ReadOnly": true}]}}"#,
+            r#"{"k8s-experimental": {"resources": {"limits": {"memory": "1Gi", "cpu": "500m", "nvidia.com/gpu": 1}}}}"#,
+            r#"{"Labels": {"owner": "é", "build": 5}, "NetworkingConfig": {"EndpointsConfig": {"x": {}}}}"#,
+        ] {
+            assert_eq!(look(options), (true, false), "{options}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_or_stumbled_over_is_not() {
+        for options in [
+            r#"{"Env": [null]}"#,
+            r#"{"Env": [".=b"]}"#,
+            r#"{"Cmd": "a"}"#,
+            r#"{"Tty": 1, "TTY": 2}"#,
+            r#"{"ExposedPorts": {"80": {}}, "HostConfig": {"PortBindings": {"80/udp": [{"HostPort": 53}], "81": [{"HostPort": 54}]}}}"#,
+            r#"{"HostConfig": {"PortBindings": {"80": [{"HostPort": 1}, {"HostPort": 2}]}}}"#,
+            r#"{"HostConfig": {"PortBindings": {"80": [{"HostPort": 0}]}}}"#,
+            r#"{"HostConfig": {"PortBindings": {"80": null}}}"#,
+            r#"{"HostConfig": {"PortBindings": {"80": [{"HostPort": "10250"}]}}}"#,
+            r#"{"HostConfig": {"Binds": ["/a:/c", "/b:/c"]}}"#,
+            r#"{"HostConfig": {"Binds": ["/a/..:/c"]}}"#,
+            r#"{"HostConfig": {"Binds": ["/:/c"]}}"#,
+            r#"{"HostConfig": {"Binds": ["/config-volume:/c"]}}"#,
+            r#"{"HostConfig": {"Mounts": [{"Type": "volume", "Source": "a", "Target": ""}]}}"#,
+            r#"{"HostConfig": {"Mounts": [{"Type": "volume", "Target": "/a"}]}}"#,
+            r#"{"HostConfig": {"Memory": "512m"}}"#,
+            r#"{"HostConfig": []}"#,
+            r#"{"Labels": {"-": "x"}}"#,
+            r#"{"Labels": {"a": "x", "a$": "y"}}"#,
+            r#"{"k8s-experimental": {"resources": {"limits": {"gpu": 1}}}}"#,
+            r#"{"k8s-experimental": {"resources": {"limits": {"memory": "1MB"}}}}"#,
+            r#"{"k8s-experimental": {"resources": {"limits": {"nvidia.com/gpu": "500m"}}}}"#,
+            r#"{"k8s-experimental": {"strategy": {"type": "none"}}}"#,
+        ] {
+            assert_eq!(look(options), (false, true), "{options}");
+        }
+    }
+}
