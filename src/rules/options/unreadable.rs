@@ -1,6 +1,6 @@
 use crate::engine::{Check, Context, Need, Rule, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::objects::{Fault, faults_of, is_plain};
+use crate::kube_model::objects::{Fault, faults_of};
 use crate::manifest::{Form, Module, has_placeholder};
 use crate::rules::{image, naming, network, options, storage};
 use crate::target::Platform;
@@ -62,7 +62,7 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     if part || has_placeholder(module.id()) {
         return Verdict::NotApplicable;
     }
-    if is_plain(module, &context.agent_settings) {
+    if context.is_plain(module) {
         return Verdict::Judged(Vec::new());
     }
     let mut faults = faults_of(module, &context.agent_settings);
