@@ -1,5 +1,6 @@
 //! `gpu --watch`: the GPUs live on a terminal, which is as it was before afterwards, whatever ends the view.
 
+mod screen;
 mod view;
 
 use std::io::IsTerminal;
@@ -12,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use self::screen::Screen;
 use self::view::View;
 use super::{Exit, now};
 use crate::evidence::{Gpu, GpuDriver, Snapshot};
@@ -31,11 +33,9 @@ pub(super) fn schedule(seconds: f64) -> Schedule {
 pub(super) fn run(args: &GpuArgs, source: Nvml, seconds: f64) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot wait for the GPUs")?;
-    // Restores the terminal also where something panics.
-    let mut terminal = ratatui::try_init().context("cannot draw on this terminal")?;
-    let ended = runtime.block_on(live(args, source, seconds, &mut terminal));
-    let restored = ratatui::try_restore().context("cannot restore the terminal");
-    ended.and(restored).map(|()| Exit::Pass)
+    let mut screen = Screen::open().context("cannot draw on this terminal")?;
+    runtime.block_on(live(args, source, seconds, &mut screen.terminal))?;
+    Ok(Exit::Pass)
 }
 
 /// Whether there is a terminal to draw on.
