@@ -265,6 +265,27 @@ fn peer_docker_finds_a_share_that_is_an_empty_directory_until_something_is_in_it
 
 #[test]
 #[ignore = "needs Docker"]
+fn peer_docker_sees_who_keeps_the_processor_busy_in_place_of_a_gpu() {
+    let _modules = Modules::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let engine: Arc<dyn Source> = Arc::new(Docker::new(address_of_engine()));
+    let asks = ["-e", "NVIDIA_VISIBLE_DEVICES=all"];
+    Modules::run("works", &asks, &["sh", "-c", "while :; do :; done"]);
+    Modules::run("sleeps", &asks, &SLEEP);
+    Modules::run("plain", &[], &SLEEP);
+    std::thread::sleep(Duration::from_secs(4));
+    let snapshot = look(&runtime, &engine);
+    let containers = &snapshot.engine.known().unwrap().containers;
+    let processors = |situation: &str| containers[&name(situation)].processor.map(|time| time.processors().unwrap());
+    let works = processors("works").unwrap();
+    assert!((0.1..1.2).contains(&works), "{works}");
+    assert!(processors("sleeps").unwrap() < 0.1, "{:?}", processors("sleeps"));
+    // Of those that have nothing to do with GPUs it is not asked.
+    assert_eq!(processors("plain"), None);
+}
+
+#[test]
+#[ignore = "needs Docker"]
 fn peer_docker_says_at_once_that_something_happened() {
     let _modules = Modules::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();

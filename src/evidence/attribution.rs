@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::docker::NVIDIA;
-use super::{Container, Gpu, GpuProcess, GpuState, Observed, Owner, Pids, Snapshot, Why};
+use super::{Container, Gpu, GpuProcess, GpuState, Observed, Owner, Pids, ProcessorTime, Snapshot, Why};
 use crate::kube_model::object_name;
 use crate::manifest::{DeviceNames, GPU, GpuCount, Manifest, Module};
 
@@ -47,12 +47,15 @@ pub struct ModuleGpus {
 }
 
 /// A module that runs, and none of whose processes computes on a GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Idle {
     /// For so many seconds at least.
     pub secs: u64,
     /// Whether one did before, in this run of the module.
     pub computed_before: bool,
+    /// How many processors it kept busy meanwhile, on average over the last half hour at most; none where nobody counts that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processors: Option<f64>,
 }
 
 /// What a module asks for.
@@ -316,7 +319,8 @@ impl Snapshot {
         let up = u64::try_from(up.as_secs()).ok()?;
         let last = driver.last_used_secs.get(&container.id).copied().filter(|last| *last <= up);
         let secs = last.unwrap_or(up.min(driver.watched_secs?));
-        Some(Idle { secs, computed_before: last.is_some() })
+        let processors = container.processor.and_then(ProcessorTime::processors);
+        Some(Idle { secs, computed_before: last.is_some(), processors })
     }
 
     fn used(

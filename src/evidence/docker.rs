@@ -2,6 +2,7 @@
 //! rules need: no environment values but where proxies are.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,9 @@ pub struct Container {
     pub history: History,
     /// The limits in force.
     pub limits: Limits,
+    /// How busy it keeps the processor; only of those that run and have to do with GPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor: Option<ProcessorTime>,
     /// What is mounted.
     pub mounts: Vec<Mounted>,
     /// `NetworkMode`: `azure-iot-edge`, `host` …
@@ -164,6 +168,24 @@ pub struct Limits {
     pub memory: Option<i64>,
     /// Processor time, billionths of a processor.
     pub nano_cpus: Option<i64>,
+}
+
+/// Processor time that a container used in the last half hour, or since it was started where that is later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessorTime {
+    /// Time of all processors together, ms.
+    pub used_ms: u64,
+    /// In how much time, ms.
+    pub of_ms: u64,
+}
+
+impl ProcessorTime {
+    /// How many processors it kept busy on average; none where no time has passed.
+    pub fn processors(self) -> Option<f64> {
+        let seconds = |ms| Duration::from_millis(ms).as_secs_f64();
+        (self.of_ms > 0).then(|| seconds(self.used_ms) / seconds(self.of_ms))
+    }
 }
 
 /// One mount of a container.

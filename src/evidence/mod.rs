@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use attribution::{Asked, AskedBy, GpuUse, Grant, Granted, GrantedBy, Grants, Holder, ModuleGpus};
 pub use conflict::{About, Conflict, Statement};
 pub use docker::{
-    Container, ContainerStatus, DeviceRequest, Engine, GpuOptions, History, ImageId, Limits, Mounted, Proxy,
-    ProxyAnswer, PublishedPort,
+    Container, ContainerStatus, DeviceRequest, Engine, GpuOptions, History, ImageId, Limits, Mounted, ProcessorTime,
+    Proxy, ProxyAnswer, PublishedPort,
 };
 pub use file::SnapshotError;
 pub use network::{ClockOffset, Detour, IotHub, MetricsPage, Network, Peer, Reach, Sidecar};

@@ -1,7 +1,7 @@
 //! The Docker engine that IoT Edge runs modules on, through its socket (`iotedge-protocol.md` §C4): read only, and only
 //! containers that edgeAgent owns. Needs the socket, which is full control of the host.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, EventMessage, HostConfig, MountPoint};
 use bollard::query_parameters::{
     ContainerArchiveInfoOptions, DownloadFromContainerOptions, EventsOptions, ListContainersOptions, ListImagesOptions,
-    ListVolumesOptions,
+    ListVolumesOptions, StatsOptions,
 };
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -21,7 +21,8 @@ use tokio::time::{Instant, timeout};
 
 use super::{Look, Question, Sight, Source, proxy};
 use crate::evidence::{
-    Container, ContainerStatus, DeviceRequest, Engine, GpuOptions, History, ImageId, Limits, Mounted, PublishedPort,
+    Container, ContainerStatus, DeviceRequest, Engine, GpuOptions, History, ImageId, Limits, Mounted, ProcessorTime,
+    PublishedPort,
 };
 
 /// What edgeAgent writes on its containers.
@@ -39,6 +40,11 @@ const VISIBLE_DEVICES: &str = "NVIDIA_VISIBLE_DEVICES";
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a directory that has something in it is taken to have something in it.
 const FRESH: Duration = Duration::from_secs(600);
+/// How long the figures of a container may take; engines before 20.10 look at them twice, a second apart.
+const FIGURES_TIMEOUT: Duration = Duration::from_secs(2);
+/// Over which time it is counted how busy a container keeps the processor, and how far apart what is remembered of it is.
+const PROCESSOR: Duration = Duration::from_secs(30 * 60);
+const PROCESSOR_STEP: Duration = Duration::from_secs(60);
 /// The size of a head in a tar archive, bytes; behind the last file come two of zeros.
 const TAR_BLOCK: usize = 512;
 /// The pause before an engine that went away is watched again.
@@ -54,7 +60,11 @@ pub struct Docker {
     /// Whether it was away when it was watched last.
     is_away: AtomicBool,
     emptiness: Emptiness,
+    processor: Processor,
 }
+
+/// The processor time of containers by their id: what they had used when since they were started, ns, the oldest first.
+type Processor = Arc<Mutex<HashMap<String, VecDeque<(Timestamp, u64)>>>>;
 
 /// Which directories were empty when somebody looked, by container id and path. A look lists the whole directory, so
 /// what was full is taken for full for [`FRESH`].
@@ -68,6 +78,7 @@ impl Docker {
             seen: Mutex::new(None),
             is_away: AtomicBool::new(false),
             emptiness: Arc::default(),
+            processor: Arc::default(),
         }
     }
 
@@ -96,8 +107,12 @@ impl Docker {
         let mut looks = JoinSet::new();
         for id in listed.into_iter().filter_map(|container| container.id).take(MAX_CONTAINERS) {
             let history = past.histories.remove(&id).unwrap_or_default();
-            let host =
-                Host { docker: docker.clone(), volumes: Arc::clone(&volumes), emptiness: Arc::clone(&self.emptiness) };
+            let host = Host {
+                docker: docker.clone(),
+                volumes: Arc::clone(&volumes),
+                emptiness: Arc::clone(&self.emptiness),
+                processor: Arc::clone(&self.processor),
+            };
             looks.spawn(async move {
                 let answer = host.docker.inspect_container(&id, None).await;
                 match answer {
@@ -108,10 +123,13 @@ impl Docker {
                 }
             });
         }
-        let mut containers = BTreeMap::new();
+        let mut containers: BTreeMap<String, Container> = BTreeMap::new();
         while let Some(look) = looks.join_next().await {
             let found = look.map_err(|_| "a look at a container broke, a fault of ours".to_owned())?;
             containers.extend(found.map_err(|why| format!("cannot inspect a container: {why}"))?);
+        }
+        if let Ok(mut processor) = self.processor.lock() {
+            processor.retain(|id, _| containers.values().any(|container| container.id == *id));
         }
         let names = images.into_iter().flat_map(|image| {
             let id = ImageId(image.id);
@@ -288,8 +306,15 @@ async fn container(host: &Host, found: ContainerInspectResponse, history: Histor
         moment.filter(|moment| *moment > Timestamp::UNIX_EPOCH)
     };
     let image_id = ImageId(found.image.unwrap_or_default());
+    let gpus = gpu_options(&host.docker, &config_of_host, &variables, &image_id).await;
+    let started_at = moment(state.started_at);
+    let processor = match started_at.filter(|_| is_running && !gpus.is_none()) {
+        Some(started) => host.processor(&id, started).await,
+        None => None,
+    };
     let container = Container {
-        gpus: gpu_options(&host.docker, &config_of_host, &variables, &image_id).await,
+        gpus,
+        processor,
         id,
         image: config.image.unwrap_or_default(),
         image_id,
@@ -298,7 +323,7 @@ async fn container(host: &Host, found: ContainerInspectResponse, history: Histor
         exit_code: state.exit_code.unwrap_or_default(),
         out_of_memory: state.oom_killed.unwrap_or(false),
         restarts: found.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
-        started_at: moment(state.started_at),
+        started_at,
         finished_at: moment(state.finished_at),
         history,
         limits: Limits {
@@ -393,6 +418,7 @@ struct Host {
     /// The file systems of volumes that name theirs.
     volumes: Arc<BTreeMap<String, String>>,
     emptiness: Emptiness,
+    processor: Processor,
 }
 
 impl Host {
@@ -414,6 +440,18 @@ impl Host {
         Mounted { kind, source, target, read_only, is_file, is_empty, file_system }
     }
 
+    /// How busy a container has kept the processor lately, which runs since `started`.
+    async fn processor(&self, id: &str, started: Timestamp) -> Option<ProcessorTime> {
+        let options = StatsOptions { stream: false, one_shot: true };
+        let mut figures = Box::pin(self.docker.stats(id, Some(options)));
+        let figures = timeout(FIGURES_TIMEOUT, figures.next()).await.ok()??.ok()?;
+        // The engine's own clock, as the start is.
+        let now: Timestamp = figures.read?.parse().ok()?;
+        let used = figures.cpu_stats?.cpu_usage?.total_usage?;
+        let mut processor = self.processor.lock().ok()?;
+        Some(lately(processor.entry(id.to_owned()).or_default(), started, now, used))
+    }
+
     async fn is_empty(&self, id: &str, path: &str) -> Option<bool> {
         let key = (id.to_owned(), path.to_owned());
         // What was empty is looked at again: that costs nothing, and the first file is news.
@@ -425,6 +463,27 @@ impl Host {
         self.emptiness.lock().ok()?.insert(key, (Instant::now(), found));
         found
     }
+}
+
+/// The processor time of a container that runs since `started` and had `used` so many ns by `now`, over the last [`PROCESSOR`];
+/// adds that to what was `seen` of it.
+fn lately(seen: &mut VecDeque<(Timestamp, u64)>, started: Timestamp, now: Timestamp, used: u64) -> ProcessorTime {
+    let is_older = |(at, before): &(Timestamp, u64)| *at < started || *before > used;
+    // It was started again, and counts anew.
+    if seen.is_empty() || seen.iter().any(is_older) {
+        seen.clear();
+        seen.push_back((started, 0));
+    }
+    let since = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or_default();
+    if seen.back().is_some_and(|(at, _)| since(*at) >= PROCESSOR_STEP) {
+        seen.push_back((now, used));
+    }
+    while seen.get(1).is_some_and(|(at, _)| since(*at) >= PROCESSOR) {
+        seen.pop_front();
+    }
+    let (first, before) = seen.front().copied().unwrap_or((started, 0));
+    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    ProcessorTime { used_ms: ms(Duration::from_nanos(used.saturating_sub(before))), of_ms: ms(since(first)) }
 }
 
 /// Whether nothing is in the directory `path` of the container: in the archive that the engine makes of it, nothing
@@ -456,4 +515,30 @@ fn reason(error: &Error) -> String {
         error => error.to_string(),
     };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_that_of_the_last_half_hour() {
+        let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+        let mut seen = VecDeque::new();
+        let mut over = |started, minute, used_s: u64| {
+            let time = lately(&mut seen, at(started), at(minute), used_s * 1_000_000_000);
+            (time.used_ms / 1000, time.of_ms / 60_000)
+        };
+        // Nobody looked before: what it used since its start.
+        assert_eq!(over(0, 100, 6_000), (6_000, 100));
+        assert_eq!(over(0, 110, 6_000), (6_000, 110));
+        assert_eq!(over(0, 129, 6_900), (6_900, 129));
+        // From then on what was seen half an hour ago, or a little earlier.
+        assert_eq!(over(0, 131, 7_020), (1_020, 31));
+        assert_eq!(over(0, 139, 7_500), (1_500, 39));
+        assert_eq!(over(0, 140, 7_560), (1_560, 30));
+        // Started again.
+        assert_eq!(over(150, 160, 60), (60, 10));
+        assert_eq!(over(150, 150, 0), (0, 0));
+    }
 }

@@ -12,7 +12,8 @@ rule! {
     /// - Asked for, not given: on Kubernetes the kubelet has nothing for the pod; on Docker the runtime that starts the container
     ///   hands in no GPU, whatever `NVIDIA_VISIBLE_DEVICES` says.
     /// - Given, not seen: a GPU of that number or name is not there, or does not answer.
-    /// - Seen, not used: none of its processes computed on a GPU for half an hour.
+    /// - Seen, not used: none of its processes computed on a GPU for half an hour. Where it keeps the processor busy meanwhile, as
+    ///   the Docker engine counts, it fell back to the processor or lost the GPU; else it may have nothing to do.
     /// - Used, not given: its image brings `NVIDIA_VISIBLE_DEVICES=all` along, or it is privileged; it takes memory from others.
     ///
     /// Who was given what, the kubelet's list of pod resources or the Docker engine says; whose processes compute, the process
@@ -54,6 +55,9 @@ rule! {
 
 /// How long a module may have a GPU and not compute on it, s. The half hour is ours.
 const IDLE: u64 = 30 * 60;
+
+/// How many processors a module keeps busy that works; the half is ours.
+const WORKS: f64 = 0.5;
 
 /// Where the ladder breaks: how bad that is, why, and what to do.
 type Break = (Severity, &'static str, &'static str);
@@ -132,18 +136,28 @@ fn not_granted(gpus: &ModuleGpus) -> Option<Break> {
 fn not_used(gpus: &ModuleGpus) -> Option<Break> {
     let idle = gpus.idle.filter(|idle| idle.secs >= IDLE)?;
     gpus.visible.known().filter(|seen| !seen.is_empty())?;
-    Some(if idle.computed_before {
-        (
+    let works = idle.processors.is_some_and(|processors| processors >= WORKS);
+    Some(match (idle.computed_before, works) {
+        (true, false) => (
             Severity::Info,
             "it computed on a GPU before, and has not for half an hour or more: it has nothing to do, or lost the GPU",
             "if it has work, recreate the module, which gives it the GPU anew",
-        )
-    } else {
-        (
+        ),
+        (true, true) => (
+            Severity::Warn,
+            "it computed on a GPU before, and only keeps the processor busy for half an hour or more: its container lost the GPU",
+            "recreate the module, which gives it the GPU anew",
+        ),
+        (false, false) => (
             Severity::Info,
             "none of its processes computed on a GPU while EdgeShift looked: it has nothing to do, or fell back to the processor",
             "if it has work, look into its log for CUDA's first error; if it needs no GPU, free it for others",
-        )
+        ),
+        (false, true) => (
+            Severity::Warn,
+            "none of its processes computed on a GPU while EdgeShift looked, but it works: it fell back to the processor",
+            "look into its log for CUDA's first error: often its CUDA is newer than the driver, or a library is missing",
+        ),
     })
 }
 
@@ -174,6 +188,9 @@ fn steps(gpus: &ModuleGpus) -> String {
         Some(count) => format!("{count} processes of it compute on them"),
         None => "its processes cannot be seen".to_owned(),
     };
-    let since = gpus.idle.filter(|idle| idle.secs >= 60).map(|idle| format!(" for {} min", idle.secs / 60));
-    format!("the module {asked}, {granted}, {seen}, and {used}{}", since.unwrap_or_default())
+    let idle = gpus.idle.filter(|idle| idle.secs >= 60);
+    let since = idle.map_or(String::new(), |idle| format!(" for {} min", idle.secs / 60));
+    let busy = idle.and_then(|idle| idle.processors).filter(|processors| *processors >= WORKS);
+    let busy = busy.map_or(String::new(), |processors| format!(", while it keeps {processors:.1} processors busy"));
+    format!("the module {asked}, {granted}, {seen}, and {used}{since}{busy}")
 }
