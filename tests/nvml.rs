@@ -66,12 +66,17 @@ fn everything_is_read_with_every_age_of_driver() {
 const A: &str = "3fb1c2d4e5f60718293a4b5c6d7e8f900112233445566778899aabbccddeeff0";
 const B: &str = "0ffeeddccbbaa99887766554433221100f9e8d7c6b5a49382716f0e5d4c2b13f";
 
+/// The start of the device that [`processes`] tells of.
+const BOOT: &str = "5c3f0a52-6e0e-4a39-9b1d-6a2f1d2c7e11";
+
 /// A folder like `/proc` of the host: the control group and the program of each process.
 fn processes(name: &str, processes: &[(u32, String, &str)]) -> PathBuf {
     let proc = folder(name).join("proc");
     let _ = fs::remove_dir_all(&proc);
     fs::create_dir_all(proc.join("self/ns")).unwrap();
     std::os::unix::fs::symlink("pid:[4026531836]", proc.join("self/ns/pid")).unwrap();
+    fs::create_dir_all(proc.join("sys/kernel/random")).unwrap();
+    fs::write(proc.join("sys/kernel/random/boot_id"), format!("{BOOT}\n")).unwrap();
     for (pid, cgroup, program) in processes {
         let folder = proc.join(pid.to_string());
         fs::create_dir_all(&folder).unwrap();
@@ -539,6 +544,39 @@ fn a_driver_may_go_and_come_back() {
     assert_eq!(look(&source).0.version.as_deref(), Some("580.1"));
 }
 
+/// `gpu.md` §3.1: a fault that only a restart clears stays until one was seen, or what is as good as one.
+#[test]
+fn a_fault_is_over_once_the_gpu_was_reset() {
+    let fault =
+        "driver = \"535.1\"\n[[gpu]]\nprofile = \"a2\"\n[[step]]\nat_ms = 0\nxid = 119\nset = { recovery_action = 1 }";
+    let told = |source: &Nvml| {
+        let before = Instant::now();
+        loop {
+            let xids = look(source).1.remove(0).xids;
+            if !xids.is_empty() || before.elapsed() > Duration::from_secs(10) {
+                return xids.get(&119).map(|xid| (xid.count, xid.restarts));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    for (name, reset) in [
+        ("the driver asks for nothing more", "driver = \"535.1\"\n[[gpu]]\nprofile = \"a2\""),
+        ("another driver was loaded", "driver = \"580.1\"\n[[gpu]]\nprofile = \"a2\"\nrecovery_action = \"\""),
+        ("the driver was loaded anew", "init = 9"),
+    ] {
+        let place = format!("reset-{}", name.replace(' ', "-"));
+        let proc = processes(&place, &[]);
+        let source = start_with(&place, fault, Symbols::Current, proc);
+        assert_eq!(told(&source), Some((1, 0)), "{name}");
+        fs::write(folder(&place).join("scenario.toml"), reset).unwrap();
+        let (driver, _) = look(&source);
+        if driver.state == DriverState::NotLoaded {
+            fs::write(folder(&place).join("scenario.toml"), "driver = \"535.1\"\n[[gpu]]\nprofile = \"a2\"").unwrap();
+        }
+        assert_eq!(look(&source).1[0].xids, BTreeMap::new(), "{name}");
+    }
+}
+
 #[test]
 fn what_stands_in_the_way_has_a_name() {
     for (init, expected) in [
@@ -563,7 +601,8 @@ fn directive<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 }
 
 /// `fixtures/gpu/*.toml` against the rules: the first line of each names the findings. `# looks 7` looks seven times more, a
-/// minute after the other; `# expect 2` tells the site's facts; `# kept {…}` is what an earlier run learnt.
+/// minute after the other; `# expect 2` tells the site's facts; `# kept {…}` is what an earlier run learnt, `NOW` and in this start of
+/// the device (`BOOT`) or others; `# advice …` is in what the operator is told.
 #[test]
 fn each_scenario_gives_its_findings_and_no_other() {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gpu");
@@ -577,12 +616,13 @@ fn each_scenario_gives_its_findings_and_no_other() {
         .collect();
     let proc =
         processes("table", &[(41, format!("0::/docker/{A}"), "python3"), (44, "0::/".to_owned(), "nvidia-cuda-mps")]);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs().to_string();
     let begin = |name: &str, text: &str| {
         let name = format!("table-{name}");
         let kept = folder(&name).join("kept");
         fs::create_dir_all(&kept).unwrap();
         if let Some(json) = directive(text, "kept") {
-            fs::write(kept.join("gpus.json"), json).unwrap();
+            fs::write(kept.join("gpus.json"), json.replace("NOW", &now).replace("BOOT", BOOT)).unwrap();
         }
         let library = fake_nvml::install(&folder(&name), text, Symbols::Current).unwrap();
         Nvml::with_processes(Some(library), Duration::from_secs(3), proc.clone(), Some(&kept)).unwrap()
@@ -629,6 +669,9 @@ fn each_scenario_gives_its_findings_and_no_other() {
         let _ = writeln!(table, "{name}: {found}");
         assert_eq!(found, expected, "{name}: {:#?}", report.findings().map(|(_, f)| &f.message).collect::<Vec<_>>());
         assert!(report.findings().all(|(_, f)| f.severity == Severity::Info || f.fix.is_some()), "{name}");
+        let advice: Vec<&str> = report.findings().filter_map(|(_, f)| Some(f.fix.as_ref()?.title.as_str())).collect();
+        let expected = directive(text, "advice").unwrap_or_default();
+        assert!(expected.is_empty() || advice.iter().any(|advice| advice.contains(expected)), "{name}: {advice:?}");
     }
     println!("{table}");
     // A copy of the library each.

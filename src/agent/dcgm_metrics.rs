@@ -211,7 +211,8 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let mut snapshot = Snapshot::empty(jiff::Timestamp::UNIX_EPOCH);
-        let xids = [(13, Xid { count: 2, seconds_ago: 9 }), (79, Xid { count: 1, seconds_ago: 3 })].into();
+        let xid = |count, seconds_ago| Xid { count, seconds_ago, restarts: 0 };
+        let xids = [(13, xid(2, 9)), (79, xid(1, 3))].into();
         let gpu = Gpu {
             uuid: "GPU-1".to_owned(),
             name: "Tesla \"T4\"".to_owned(),

@@ -205,7 +205,7 @@ pub struct Gpu {
     /// The parts that it is cut into (MIG); `None` where it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<Vec<GpuInstance>>,
-    /// Faults that the driver reported since this module looks, by their number.
+    /// Faults that the driver reported since the device was started, as far as this module looked, by their number.
     pub xids: BTreeMap<u64, Xid>,
 }
 
@@ -322,6 +322,10 @@ pub struct NvLink {
     pub replays: u64,
     /// Links that had to start again.
     pub recoveries: u64,
+    /// How many of them are active.
+    pub active: Option<u32>,
+    /// How many ever were, as far as was seen.
+    pub most_active: Option<u32>,
 }
 
 /// What is seen of the Multi-Process Service on a GPU (`gpu.md` §4.6).
@@ -374,6 +378,8 @@ pub struct Ecc {
     pub corrected_ever: Option<u64>,
     /// Not corrected in the life of the board.
     pub uncorrected_ever: Option<u64>,
+    /// Whether errors of the memory inside the GPU, which cannot be replaced, are more than the driver's limit.
+    pub sram_exceeded: Option<bool>,
 }
 
 /// Memory pages taken out of use.
@@ -445,8 +451,16 @@ pub struct GpuInstance {
 /// A fault that the driver reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Xid {
-    /// How often.
+    /// How often since this module looks; 0 where it was before that, since the device was started or the GPU was reset.
     pub count: u64,
     /// Seconds since the last one.
     pub seconds_ago: u64,
+    /// After how many restarts of the device, or resets of the GPU, it is back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

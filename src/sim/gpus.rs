@@ -6,7 +6,8 @@ use std::time::Duration;
 use gpu_scenario::{Gpu as Played, Scenario};
 
 use crate::evidence::{
-    DriverState, Ecc, Gpu, GpuDriver, GpuInstance, GpuProcess, GpuState, Pcie, RemappedRows, RetiredPages, Xid,
+    DriverState, Ecc, Gpu, GpuDriver, GpuInstance, GpuProcess, GpuState, Owner, Pcie, Pids, RemappedRows, RetiredPages,
+    Xid,
 };
 
 /// One Tesla T4.
@@ -55,6 +56,7 @@ impl Gpus {
             version: Some(self.0.driver.clone()),
             cuda: Some(format!("{}.{}", self.0.cuda / 1000, self.0.cuda % 1000 / 10)),
             gpus: u32::try_from(played.len()).unwrap_or(u32::MAX),
+            pids: if self.0.knows_containers() { Pids::Host } else { Pids::Unasked },
             ..GpuDriver::default()
         };
         (driver, (0..played.len()).map(|index| self.gpu(index, now)).collect())
@@ -72,7 +74,7 @@ impl Gpus {
         };
         for (at, _, number) in xids {
             let xid = gpu.xids.entry(*number).or_default();
-            *xid = Xid { count: xid.count + 1, seconds_ago: (now - at) / 1000 };
+            *xid = Xid { count: xid.count + 1, seconds_ago: (now - at) / 1000, restarts: 0 };
         }
         if played.lost {
             return gpu;
@@ -87,6 +89,9 @@ impl Gpus {
             gpu.utilization_mean = Some(share(samples.iter().sum::<u32>()) / f64::from(SAMPLES));
             gpu.utilization_max = samples.iter().max().map(|percent| share(*percent));
             gpu.memory_utilization_mean = Some(share(played.memory_utilization));
+            let seconds = |ms| Some(Duration::from_millis(ms).as_secs_f64());
+            gpu.busy_total_seconds = seconds(self.0.busy_ms(index, now));
+            gpu.covered_total_seconds = seconds(now);
         }
         figures(played, &mut gpu);
         let before = now.saturating_sub(1000);
@@ -130,6 +135,7 @@ fn figures(played: &Played, gpu: &mut Gpu) {
         pending: played.ecc_pending.unwrap_or(enabled),
         corrected: if enabled { played.ecc_corrected } else { 0 },
         uncorrected: if enabled { played.ecc_uncorrected } else { 0 },
+        sram_exceeded: played.sram_exceeded,
         ..Ecc::default()
     });
     let retired = played.retired_sbe.zip(played.retired_dbe).zip(played.retirement_pending);
@@ -150,7 +156,7 @@ fn figures(played: &Played, gpu: &mut Gpu) {
         utilization: process.utilization.map(|percent| f64::from(percent.min(100)) / 100.0),
         mps: process.mps,
         instance: process.instance.and_then(part),
-        ..GpuProcess::default()
+        owner: process.container.clone().map(|id| Owner::Container(vec![id])).unwrap_or_default(),
     };
     gpu.processes = Some(played.processes.iter().map(process).collect());
     let instance = |part: &gpu_scenario::Instance| GpuInstance {

@@ -129,6 +129,10 @@ pub struct Gpu {
     pub temperature_margin: Option<i32>,
     /// How much of the links to other GPUs failed: CRC errors, replays, recoveries; without it there are none.
     pub nvlink: Option<[u64; 3]>,
+    /// How many of its twelve links to other GPUs are active; without it all.
+    pub nvlink_active: Option<u32>,
+    /// Whether errors of the memory inside the GPU are more than the driver's limit.
+    pub sram_exceeded: Option<bool>,
     /// Nanoseconds for which heat held the clocks down.
     pub thermal_violation_ns: Option<u64>,
     /// What a function returns in place of an answer.
@@ -166,6 +170,8 @@ pub struct Process {
     pub utilization: Option<u32>,
     /// The part of the GPU that it has, by its place in `mig`.
     pub instance: Option<usize>,
+    /// The id of the container that it runs in, on the simulated device; elsewhere the kernel says that.
+    pub container: Option<String>,
 }
 
 /// A part of a GPU.
@@ -231,24 +237,41 @@ impl Scenario {
         moment.map_or(&[], |(_, gpus)| gpus.as_slice())
     }
 
-    /// What the GPU `index` has used up to `at` milliseconds after the start, in mJ: power is constant between steps.
-    pub fn energy_mj(&self, index: usize, at: u64) -> u64 {
-        let (rounds, at) = self.unrolled(at);
-        let once = match self.repeat_from {
-            Some(from) if rounds > 0 => self.energy_once(index, self.end()) - self.energy_once(index, from),
-            _ => 0,
-        };
-        once * rounds + self.energy_once(index, at)
+    /// Whether it says of any process in which container that runs.
+    pub fn knows_containers(&self) -> bool {
+        let gpus = self.moments.iter().flat_map(|(_, gpus)| gpus);
+        gpus.flat_map(|gpu| &gpu.processes).any(|process| process.container.is_some())
     }
 
-    fn energy_once(&self, index: usize, at: u64) -> u64 {
+    /// What the GPU `index` has used up to `at` milliseconds after the start, in mJ: power is constant between steps.
+    pub fn energy_mj(&self, index: usize, at: u64) -> u64 {
+        self.sum(index, at, |gpu| gpu.power_mw)
+    }
+
+    /// For how long the GPU `index` was busy up to `at` milliseconds after the start, in ms.
+    pub fn busy_ms(&self, index: usize, at: u64) -> u64 {
+        self.sum(index, at, |gpu| 10 * gpu.utilization.min(100))
+    }
+
+    /// What comes together of `rate`, in thousandths for each millisecond.
+    fn sum(&self, index: usize, at: u64, rate: fn(&Gpu) -> u32) -> u64 {
+        let (rounds, at) = self.unrolled(at);
+        let once = |at| self.sum_once(index, at, rate);
+        let round = match self.repeat_from {
+            Some(from) if rounds > 0 => once(self.end()) - once(from),
+            _ => 0,
+        };
+        round * rounds + once(at)
+    }
+
+    fn sum_once(&self, index: usize, at: u64, rate: fn(&Gpu) -> u32) -> u64 {
         let ends = self.moments.iter().skip(1).map(|(from, _)| *from).chain([u64::MAX]);
         let spans = self.moments.iter().zip(ends);
-        let used = spans.map(|((from, gpus), end)| {
-            let power = gpus.get(index).map_or(0, |gpu| u64::from(gpu.power_mw));
-            power * end.min(at).saturating_sub(*from) / 1000
+        let sums = spans.map(|((from, gpus), end)| {
+            let rate = gpus.get(index).map_or(0, |gpu| u64::from(rate(gpu)));
+            rate * end.min(at).saturating_sub(*from) / 1000
         });
-        used.sum()
+        sums.sum()
     }
 
     /// How often what is repeated is over by then, and the moment in it.
@@ -326,6 +349,7 @@ mod tests {
         assert_eq!(scenario.at(1000)[0].utilization, 90);
         assert_eq!(scenario.at(1000)[1].utilization, 0);
         assert_eq!(scenario.energy_mj(0, 3000), 9_800 + 2 * 70_000);
+        assert_eq!((scenario.busy_ms(0, 3000), scenario.busy_ms(1, 3000)), (1_800, 0));
         assert!(scenario.at(2000)[1].lost && !scenario.at(2000)[0].lost);
         assert_eq!(scenario.xids, [(2000, 1, 79)]);
     }

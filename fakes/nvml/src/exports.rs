@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use gpu_scenario::{Gpu, Instance, Process};
 use nvml_wrapper_sys::bindings::{
-    nvmlEventData_t, nvmlFieldValue_t, nvmlMarginTemperature_t, nvmlMemory_t, nvmlMemory_v2_t, nvmlPciInfo_t,
-    nvmlProcessInfo_v2_t, nvmlProcessUtilizationSample_t, nvmlSample_t, nvmlUtilization_t, nvmlValue_t,
+    nvmlEccSramErrorStatus_t, nvmlEventData_t, nvmlFieldValue_t, nvmlMarginTemperature_t, nvmlMemory_t,
+    nvmlMemory_v2_t, nvmlPciInfo_t, nvmlProcessInfo_v2_t, nvmlProcessUtilizationSample_t, nvmlSample_t,
+    nvmlUtilization_t, nvmlValue_t,
 };
 
 use crate::state::{self, of_gpu, playing};
@@ -26,6 +27,9 @@ const NOT_FOUND: Return = 6;
 const INSUFFICIENT_SIZE: Return = 7;
 const TIMEOUT: Return = 10;
 const CORRUPTED_INFOROM: Return = 14;
+
+/// How many links to other GPUs one has that has any.
+const LINKS: c_uint = 12;
 
 /// Writes what `answer` comes to into `place`.
 unsafe fn give<T>(place: *mut T, answer: Result<T, Return>) -> Return {
@@ -335,6 +339,35 @@ pub unsafe extern "C" fn nvmlDeviceGetMarginTemperature(
         Ok(nvmlMarginTemperature_t { version, marginTemperature: celsius })
     });
     unsafe { give(margin, answer) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetSramEccErrorStatus(
+    device: Device,
+    status: *mut nvmlEccSramErrorStatus_t,
+) -> Return {
+    let exceeded =
+        of_gpu(index(device), "nvmlDeviceGetSramEccErrorStatus", |gpu| gpu.sram_exceeded.ok_or(NOT_SUPPORTED));
+    let exceeded = match exceeded {
+        Ok(exceeded) => exceeded,
+        Err(code) => return code,
+    };
+    if status.is_null() {
+        return INVALID_ARGUMENT;
+    }
+    // SAFETY: the caller owns one struct of the version that it names.
+    unsafe { (*status).bThresholdExceeded = exceeded.into() };
+    0
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetNvLinkState(device: Device, link: c_uint, state: *mut c_uint) -> Return {
+    let answer = of_gpu(index(device), "nvmlDeviceGetNvLinkState", |gpu| {
+        gpu.nvlink.ok_or(NOT_SUPPORTED)?;
+        let is_active = link < gpu.nvlink_active.unwrap_or(LINKS);
+        if link < LINKS { Ok(is_active.into()) } else { Err(INVALID_ARGUMENT) }
+    });
+    unsafe { give(state, answer) }
 }
 
 #[unsafe(no_mangle)]

@@ -34,6 +34,7 @@ impl Symbols {
                 "nvmlDeviceGetMPSComputeRunningProcesses_v3",
                 "nvmlDeviceGetGraphicsRunningProcesses_v3",
                 "nvmlDeviceGetMarginTemperature",
+                "nvmlDeviceGetSramEccErrorStatus",
                 "nvmlDeviceGetCurrentClocksEventReasons",
                 "nvmlDeviceGetConfComputeMemSizeInfo",
                 "nvmlDeviceGetRunningProcessDetailList",

@@ -1,3 +1,4 @@
+use super::xid::advice_after;
 use crate::engine::{Check, Context, Verdict};
 use crate::evidence::Gpu;
 use crate::finding::{Finding, Fix, Safety, Severity};
@@ -7,7 +8,8 @@ rule! {
     /// # Errors of the GPU's memory
     ///
     /// An error that could not be corrected makes results wrong and ends the work that was hit. Without correction (ECC), nobody
-    /// notices any error. Errors that are corrected do no harm, but many of them in an hour say that the memory is ageing.
+    /// notices any error. Errors that are corrected do no harm, but many of them in an hour say that the memory is ageing. Memory inside
+    /// the GPU has no spare parts; since Ampere the driver says when its errors are too many.
     ///
     /// ## Example
     ///
@@ -48,7 +50,15 @@ fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
         let finding =
             Finding::new(Severity::Silent, message).because("results may be wrong; the work that was hit was ended");
         let advice = "restart the device at the next chance, so that the bad memory is taken out of use; if it returns, have the card replaced";
+        // The driver reports such errors as faults too.
+        let restarts = [48, 95, 140].iter().filter_map(|fault| gpu.xids.get(fault)).map(|xid| xid.restarts).max();
+        let advice = advice_after(restarts.unwrap_or(0)).unwrap_or(advice);
         findings.push(finding.fix(Fix::advice(advice)));
+    }
+    if ecc.sram_exceeded == Some(true) {
+        let message = format!("{name} {uuid} has more errors of its inner memory than the driver's limit");
+        let finding = Finding::new(Severity::Warn, message).because("that memory has no spare rows or pages");
+        findings.push(finding.fix(Fix::advice("have the card checked, and replaced if diagnostics fail")));
     }
     if let Some(lately) = gpu.corrected.filter(|lately| lately.last_hour > MANY && lately.minutes > 1) {
         let message = format!("{} memory errors of {name} {uuid} were corrected in the last hour", lately.last_hour);

@@ -40,7 +40,14 @@ fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
         GpuState::Lost => (
             "is gone from the bus",
             "what computed on it has ended, and nothing starts on it",
-            "restart the device, with a cold power cycle if it stays lost; then check seating, cooling and power",
+            // Not for the first time, where the driver said so: Xid 79.
+            match gpu.xids.get(&79).map_or(0, |xid| xid.restarts) {
+                0 => {
+                    "restart the device, with a cold power cycle if it stays lost; then check seating, cooling and power"
+                }
+                1 => "check its seating, cooling and power, then restart the device with a cold power cycle",
+                _ => "have the card replaced: it is lost again after every restart",
+            },
         ),
         GpuState::ResetRequired => {
             ("waits for a reset", "after a fault it takes no work until it is reset", "restart the device")

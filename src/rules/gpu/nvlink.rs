@@ -7,7 +7,7 @@ rule! {
     /// # Link between GPUs that fails
     ///
     /// Packets between GPUs that arrive spoilt are sent again; a link that had to start again, or to repeat whole packets, is about to
-    /// fail. Azure Stack Edge has no such links; other machines have.
+    /// fail. A link has lanes; where fewer are active than EdgeShift ever saw, one failed. Azure Stack Edge has no such links; other machines have.
     ///
     /// ## Example
     ///
@@ -41,7 +41,10 @@ const MOST: f64 = 100.0;
 fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
     let Some(link) = gpu.nvlink else { return Verdict::NotApplicable };
     let flood = link.crc_per_minute.is_some_and(|rate| rate >= MOST * 60.0);
-    let (severity, what) = if link.replays > 0 || link.recoveries > 0 {
+    let lost = link.most_active.zip(link.active).filter(|(most, active)| active < most);
+    let (severity, what) = if let Some((most, active)) = lost {
+        (Severity::Block, format!("is down to {active} of the {most} lanes that it had"))
+    } else if link.replays > 0 || link.recoveries > 0 {
         (Severity::Block, format!("repeated {} packets and started again {} times", link.replays, link.recoveries))
     } else if flood {
         (Severity::Block, format!("has more than {MOST:.0} spoilt packets a second"))

@@ -7,7 +7,7 @@ rule! {
     /// # Memory rows replaced
     ///
     /// GPUs since Ampere (the A2) replace bad memory rows by spare ones when they are reset. Where that failed, or no spare rows are
-    /// left, the card is to be replaced.
+    /// left, the card is to be replaced. Rows that were replaced because they needed correction again and again are a sign of age.
     ///
     /// ## Example
     ///
@@ -18,7 +18,7 @@ rule! {
     /// ## Use instead
     ///
     /// ```json,passes
-    /// {"taken_at": "2026-01-01T00:10:00Z", "gpus": [{"uuid": "GPU-1", "name": "NVIDIA A2", "remapped": {"corrected": 1}}]}
+    /// {"taken_at": "2026-01-01T00:10:00Z", "gpus": [{"uuid": "GPU-1", "name": "NVIDIA A2", "remapped": {"uncorrected": 1}}]}
     /// ```
     ///
     /// ## Fix
@@ -49,6 +49,14 @@ fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
         Finding::new(Severity::Warn, format!("{name} {uuid} has a bad memory row that is still in use"))
             .because("it is replaced when the GPU is reset; until then the driver keeps work away from it")
             .fix(Fix::advice("restart the device when it is idle"))
+    } else if rows.corrected > 0 {
+        let noun = if rows.corrected == 1 { "row" } else { "rows" };
+        Finding::new(
+            Severity::Warn,
+            format!("{} memory {noun} of {name} {uuid} needed correction too often", rows.corrected),
+        )
+        .because("they were replaced, so nothing is wrong now; its memory is ageing")
+        .fix(Fix::advice("schedule diagnostics of the card"))
     } else {
         return Verdict::Judged(Vec::new());
     };

@@ -10,6 +10,10 @@ rule! {
     /// longer be trusted, some nothing at all. Here each comes with what an operator can do. What another rule says more exactly (a
     /// GPU that is lost, memory that waits for a restart) is not said twice.
     ///
+    /// A fault that only a restart of the device or a reset of the GPU clears stays until that was seen, also when EdgeShift itself
+    /// is started anew. Where it is back after one, the advice is another, and after two of the last thirty days it is to replace
+    /// the card. That needs a folder in which EdgeShift keeps what it learns (`--state`).
+    ///
     /// ## Example
     ///
     /// ```json,fails
@@ -43,19 +47,51 @@ const RESET: &str = "restart the device, which resets the GPU; if it returns, ha
 const MODULE: &str = "restart the module that uses the GPU; if other modules have it too, suspect the GPU";
 
 fn check(gpu: &Gpu, _: &Context<'_>) -> Verdict {
-    let told = gpu.xids.iter().filter(|(number, _)| !is_said_elsewhere(gpu, **number));
+    // What came before this module looked is over, unless only a restart ends it.
+    let is_over = |number: u64, xid: &Xid| xid.count == 0 && !needs_restart(number);
+    let told = gpu.xids.iter().filter(|(number, xid)| !is_over(**number, xid) && !is_said_elsewhere(gpu, **number));
     Verdict::Judged(told.map(|(number, xid)| finding(gpu, *number, *xid)).collect())
+}
+
+/// What to do about a fault that only a restart clears and that is back after so many, in place of one more restart (`gpu.md` §3.1).
+pub(super) fn advice_after(restarts: u32) -> Option<&'static str> {
+    match restarts {
+        0 => None,
+        1 => Some(
+            "restart the device with a cold power cycle and update the driver; if it returns, have the card replaced",
+        ),
+        _ => Some("have the card replaced: it comes back after every restart"),
+    }
 }
 
 fn finding(gpu: &Gpu, number: u64, xid: Xid) -> Finding {
     let (severity, what, advice) = meaning(number, xid, gpu.remapped.is_none());
-    let times = if xid.count == 1 { "once".to_owned() } else { format!("{} times", xid.count) };
+    let times = match xid.count {
+        0 => "before EdgeShift was started".to_owned(),
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
     let message = format!("{} {} reported Xid {number} {times}: {what}", gpu.name, gpu.uuid);
     let last = match xid.seconds_ago {
         0..120 => format!("{} s", xid.seconds_ago),
         seconds => format!("{} min", seconds / 60),
     };
-    Finding::new(severity, message).because(format!("the last one was {last} ago")).fix(Fix::advice(advice))
+    let restarts = if needs_restart(number) { xid.restarts } else { 0 };
+    let back = match restarts {
+        0 => String::new(),
+        1 => ", and it is back after a restart".to_owned(),
+        restarts => format!(", and it is back after {restarts} restarts"),
+    };
+    let advice = advice_after(restarts).unwrap_or(advice);
+    Finding::new(severity, message).because(format!("the last one was {last} ago{back}")).fix(Fix::advice(advice))
+}
+
+/// Whether the catalogue wants the GPU reset or the device restarted, and nothing else clears the fault.
+fn needs_restart(number: u64) -> bool {
+    matches!(
+        number,
+        46 | 48 | 61 | 62 | 64 | 79 | 95 | 109 | 110 | 119 | 120 | 136 | 140 | 143 | 155 | 156 | 158 | 167 | 169
+    )
 }
 
 /// Whether another rule sees the same cause.
@@ -106,7 +142,9 @@ fn meaning(number: u64, xid: Xid, retires: bool) -> Meaning {
         92 => (Severity::Warn, "many memory errors are being corrected", "its memory is ageing: schedule diagnostics"),
         94 => (Severity::Warn, "a memory error hit one module", "restart the module that was hit"),
         95 | 140 => (Severity::Silent, "a memory error was not contained, so all work on the GPU is suspect", RESET),
-        109 if xid.count > 1 => (Severity::Block, "switching between modules times out again and again", RESET),
+        109 if xid.count > 1 || xid.restarts > 0 => {
+            (Severity::Block, "switching between modules times out again and again", RESET)
+        }
         109 => (
             Severity::Warn,
             "switching between modules timed out",
@@ -137,6 +175,11 @@ fn meaning(number: u64, xid: Xid, retires: bool) -> Meaning {
             Severity::Warn,
             "an engine of the GPU faulted",
             "restart the module that uses the GPU; if it returns, collect `nvidia-bug-report`",
+        ),
+        159 => (
+            Severity::Warn,
+            "a link to the processor's memory delivered what it cannot",
+            "update driver and firmware; if it returns, collect `nvidia-bug-report` for support",
         ),
         168 => (Severity::Warn, "less memory is in use than the card has", "plan a restart of the device"),
         171 | 172 => (Severity::Info, "the place of a memory error", "look at the fault just before"),

@@ -49,8 +49,13 @@ impl Events {
     pub(super) fn of(&self, uuid: &str) -> BTreeMap<u64, Xid> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let xids = seen.get(uuid).into_iter().flatten();
-        xids.map(|(number, (count, last))| (*number, Xid { count: *count, seconds_ago: last.elapsed().as_secs() }))
-            .collect()
+        let xid = |(count, last): (u64, Instant)| Xid { count, seconds_ago: last.elapsed().as_secs(), restarts: 0 };
+        xids.map(|(number, seen)| (*number, xid(*seen))).collect()
+    }
+
+    /// Forgets the Xids of one GPU, which was reset.
+    pub(super) fn forget(&self, uuid: &str) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(uuid);
     }
 }
 

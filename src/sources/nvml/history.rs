@@ -1,13 +1,13 @@
 //! What is remembered of a GPU from look to look: since when it is hot or slowed down, and how fast its counters grow. What was
 //! learnt of it is in [`Kept`](super::kept::Kept).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::kept::Kept;
-use crate::evidence::{ClockEvent, Corrected, Gpu, Mps, Owner, PcieBaseline, Pids};
+use crate::evidence::{ClockEvent, ClockLimit, Corrected, Gpu, Mps, Owner, PcieBaseline, Pids};
 
 /// Over which time replays of the link are counted.
 const REPLAYS: Duration = Duration::from_secs(600);
@@ -15,20 +15,11 @@ const REPLAYS: Duration = Duration::from_secs(600);
 const CORRECTED: Duration = Duration::from_secs(3600);
 /// Over which time it counts that heat held the clocks down.
 const HEAT: Duration = Duration::from_secs(600);
+/// How many minutes of throttling are remembered (`gpu.md` §3.2: 6 of 10).
+const MINUTES: u64 = 10;
 /// The slowest performance state, and the least use, at which the link is what it can be (`gpu.md` §3.4).
 const LOADED_STATE: u8 = 2;
 const LOADED_USE: f64 = 0.1;
-
-/// What a driver counts, where it does.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Counters {
-    /// Packets that went over the link to the processor again.
-    pub(super) replays: Option<u64>,
-    /// Nanoseconds for which heat held the clocks down.
-    pub(super) heat_ns: Option<u64>,
-    /// Whether the link was asked at this look: it is not at each.
-    pub(super) link_is_new: bool,
-}
 
 /// What is remembered of one GPU.
 #[derive(Debug)]
@@ -41,6 +32,8 @@ pub(super) struct History {
     crc: Growth,
     /// Looks in a row at which the GPU was busy and its link below what it was.
     below: u32,
+    /// Whether the driver wanted something done, when it said so last.
+    wants_recovery: bool,
 }
 
 impl Default for History {
@@ -53,13 +46,20 @@ impl Default for History {
             heat: Growth::over(HEAT),
             crc: Growth::over(REPLAYS),
             below: 0,
+            wants_recovery: false,
         }
     }
 }
 
 impl History {
-    /// Notes what this look saw, and adds to `gpu` what only several looks can tell.
-    pub(super) fn note(&mut self, gpu: &mut Gpu, counters: Counters, kept: &mut Kept, now: Instant) {
+    /// Whether what the driver wanted done was done since the last look, by what it says now (`gpu.md` §3.1: the GPU was reset).
+    pub(super) fn was_recovered(&mut self, action: Option<u64>) -> bool {
+        let Some(action) = action else { return false };
+        std::mem::replace(&mut self.wants_recovery, action != 0) && action == 0
+    }
+
+    /// Notes what this look saw, and adds to `gpu` what only several looks can tell; the link was not asked at each.
+    pub(super) fn note(&mut self, gpu: &mut Gpu, link_is_new: bool, kept: &mut Kept, now: Instant) {
         let secs = |since: Instant| now.duration_since(since).as_secs();
         let is_hot = gpu.temperature_c.zip(gpu.temperature_max_c).is_some_and(|(now, most)| now >= most);
         self.hot_since = is_hot.then(|| self.hot_since.unwrap_or(now));
@@ -70,16 +70,19 @@ impl History {
             self.slowed_since.entry(event).or_insert(now);
         }
         gpu.slowed_secs = self.slowed_since.iter().map(|(event, since)| (*event, secs(*since))).collect();
-        gpu.replays_per_minute = counters.replays.and_then(|replays| self.replays.per_minute(replays, now));
+        gpu.replays_per_minute = gpu.traffic.replays.and_then(|replays| self.replays.per_minute(replays, now));
         if let Some(errors) = gpu.ecc.map(|ecc| ecc.corrected) {
             let (last_hour, minutes) = self.corrected.note(errors, now);
             gpu.corrected = Some(Corrected { last_hour, minutes });
         }
-        gpu.heat_limit_ms = counters.heat_ns.map(|nanos| self.heat.note(nanos / 1_000_000, now).0);
+        let heat = gpu.clock_limit_seconds.get(&ClockLimit::Thermal).map(|seconds| Duration::from_secs_f64(*seconds));
+        let heat = heat.and_then(|heat| u64::try_from(heat.as_millis()).ok());
+        gpu.heat_limit_ms = heat.map(|heat| self.heat.note(heat, now).0);
         if let Some(link) = &mut gpu.nvlink {
             link.crc_per_minute = self.crc.per_minute(link.crc_errors, now);
+            link.most_active = link.active.map(|active| kept.active_links(&gpu.uuid, active));
         }
-        self.link(gpu, counters.link_is_new, kept);
+        self.link(gpu, link_is_new, kept);
         if let Some(pages) = gpu.retired {
             gpu.retired_last_week = kept.pages(&gpu.uuid, pages.uncorrected);
         }
@@ -158,9 +161,56 @@ impl Growth {
     }
 }
 
+/// The last minutes in which clocks were held down, with the reasons.
+#[derive(Debug, Default)]
+pub(super) struct Minutes {
+    minutes: VecDeque<(u64, BTreeSet<ClockEvent>)>,
+    started: Option<Instant>,
+}
+
+impl Minutes {
+    /// Notes the reasons of this moment and counts in how many of the last minutes each was seen.
+    pub(super) fn note(&mut self, bits: u64, now: Instant) -> BTreeMap<ClockEvent, u8> {
+        let minute = now.duration_since(*self.started.get_or_insert(now)).as_secs() / 60;
+        let now: BTreeSet<ClockEvent> = ClockEvent::ALL.into_iter().filter(|event| bits & event.bit() != 0).collect();
+        match self.minutes.back_mut().filter(|(last, _)| *last == minute) {
+            Some((_, events)) => events.extend(now),
+            None => self.minutes.push_back((minute, now)),
+        }
+        while self.minutes.front().is_some_and(|(first, _)| first + MINUTES <= minute) {
+            self.minutes.pop_front();
+        }
+        let mut counts = BTreeMap::new();
+        for event in self.minutes.iter().flat_map(|(_, events)| events) {
+            *counts.entry(*event).or_insert(0) += 1;
+        }
+        counts
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn minutes_are_counted_once_and_forgotten() {
+        let (mut minutes, start) = (Minutes::default(), Instant::now());
+        let mut note = |minute: u64, bits| minutes.note(bits, start + Duration::from_secs(60 * minute));
+        note(0, 0x40);
+        assert_eq!(note(0, 0x40), BTreeMap::from([(ClockEvent::HardwareThermal, 1)]));
+        for minute in 1..6 {
+            note(minute, 0x40);
+        }
+        assert_eq!(note(6, 0x80)[&ClockEvent::HardwareThermal], 6);
+        assert_eq!(note(12, 0), BTreeMap::from([(ClockEvent::HardwareThermal, 3), (ClockEvent::PowerBrake, 1)]));
+    }
+
+    #[test]
+    fn what_the_driver_wanted_is_done_once() {
+        let mut history = History::default();
+        let seen = [Some(0), Some(1), None, Some(2), Some(0), Some(0)].map(|action| history.was_recovered(action));
+        assert_eq!(seen, [false, false, false, false, true, false]);
+    }
 
     #[test]
     fn a_counter_grows_over_its_time_and_begins_anew_with_the_driver() {
@@ -191,8 +241,7 @@ mod tests {
                 pcie,
                 ..Gpu::default()
             };
-            let counters = Counters { link_is_new: true, ..Counters::default() };
-            history.note(&mut gpu, counters, &mut kept, Instant::now());
+            history.note(&mut gpu, true, &mut kept, Instant::now());
             gpu.pcie_baseline.map(|base| (base.generation, base.width, base.looks_below))
         };
         // Idle says nothing; a slot with eight lanes is what it is.

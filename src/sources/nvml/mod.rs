@@ -1,6 +1,7 @@
 //! The GPUs, asked through NVML. Everything that may block runs on threads of its own: a driver that hangs is reported as
 //! such and never holds up the module. Knows no rules.
 
+mod asking;
 mod busy;
 mod events;
 mod history;
@@ -96,7 +97,7 @@ impl Nvml {
         // One look may run and one may wait; more only pile up behind a driver that hangs.
         let (requests, asked) = sync_channel::<Request>(1);
         let events = Events::start(library.clone())?;
-        let kept = folder.map_or_else(Kept::in_memory, Kept::in_folder);
+        let kept = Kept::new(folder, &proc);
         let mut sampler = Sampler::new(library, proc, schedule, kept);
         std::thread::Builder::new().name("gpu".to_owned()).spawn(move || {
             loop {

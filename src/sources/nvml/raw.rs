@@ -125,6 +125,17 @@ pub(super) fn temperature_margin(nvml: &Nvml, device: &Device<'_>) -> Result<i32
     Ok(margin.marginTemperature)
 }
 
+/// Whether so many errors of the memory inside the GPU were not corrected that the driver's limit is exceeded: Ampere and newer.
+pub(super) fn sram_exceeded(nvml: &Nvml, device: &Device<'_>) -> Result<bool, NvmlError> {
+    let call = nvml.lib().nvmlDeviceGetSramEccErrorStatus.as_ref().map_err(missing)?;
+    // SAFETY: the struct is plain numbers, for which zeros are values.
+    let mut status = unsafe { zeroed_argument(*call) };
+    status.version = u32::try_from(size_of_val(&status)).unwrap_or(0) | (1 << 24);
+    // SAFETY: the handle is the device's, and the library writes one struct of the version that it is told.
+    unsafe { nvml_try(call(device.handle(), &raw mut status))? };
+    Ok(status.bThresholdExceeded != 0)
+}
+
 /// What `call` writes, whose type the wrapper does not export.
 ///
 /// # Safety
