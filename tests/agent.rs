@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use edgeshift::agent::{Agent, Clock};
+use edgeshift::evidence::{Container, Engine};
 use edgeshift::hub::message::Message;
 use edgeshift::hub::reported;
 use edgeshift::link::{Event, Session, SessionError};
 use edgeshift::manifest::Manifest;
 use edgeshift::sim::{Device, Heard, Hub, Scenario};
-use edgeshift::sources::{Look, Question, Source};
+use edgeshift::sources::{Look, Question, Sight, Source};
 use edgeshift::text;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -336,6 +337,104 @@ async fn refresh_looks_again_and_ping_says_when_it_was() {
     assert_eq!(refreshed.payload["taken_at"], "2026-01-01T00:01:40Z", "{refreshed:?}");
     assert_eq!(refreshed.payload["health"], "blocked");
     running.end().await;
+}
+
+/// A Docker engine on which the module `detector` runs.
+struct Detector;
+
+const CONTAINER: &str = "3fb1c2d4e5f60718293a4b5c6d7e8f900112233445566778899aabbccddeeff0";
+
+impl Source for Detector {
+    fn name(&self) -> &'static str {
+        "engine"
+    }
+
+    fn question(&self) -> Question {
+        Question::Engine
+    }
+
+    fn look(&self) -> Look<'_> {
+        let container = Container { id: CONTAINER.to_owned(), ..Container::default() };
+        let containers = [("detector".to_owned(), container)].into();
+        let engine = Engine { containers, ..Engine::default() };
+        Box::pin(async { Ok(Some(Sight::Engine(Box::new(engine)))) })
+    }
+}
+
+/// What the GPU of the test below does: from which second on it is how busy, percent, and draws how many W.
+const LOAD: [(f64, f64, f64); 4] = [(0.0, 0.0, 10.0), (50.0, 90.0, 60.0), (110.0, 30.0, 25.0), (200.0, 0.0, 10.0)];
+
+/// What [`LOAD`] comes to between two seconds, of what `rate` takes out of it.
+fn load(from: f64, to: f64, rate: fn((f64, f64, f64)) -> f64) -> f64 {
+    let ends = LOAD.iter().skip(1).map(|(at, ..)| *at).chain([f64::INFINITY]);
+    LOAD.iter().zip(ends).map(|(step, end)| rate(*step) * (end.min(to) - step.0.max(from)).max(0.0)).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows_of_the_gpus_meet_and_lose_nothing() {
+    let steps = LOAD.map(|(at, percent, watts)| {
+        // Somebody computes while it is busy.
+        let process = format!("{{ pid = 41, memory_mib = 1800, utilization = 80, container = \"{CONTAINER}\" }}");
+        let processes = if percent > 0.0 { process } else { String::new() };
+        format!(
+            "[[step]]\nat_ms = {}\nset = {{ utilization = {percent}, power_mw = {}, memory_used_mib = {}, processes = [{processes}] }}\n",
+            at * 1000.0,
+            watts * 1000.0,
+            if percent > 0.0 { 1900 } else { 0 }
+        )
+    });
+    let scenario = Scenario::built_in().with_gpus(&format!("[[gpu]]\n{}", steps.concat())).unwrap();
+    let mut sources = Device::start(scenario).sources();
+    sources.push(Arc::new(Detector));
+    let intervals = json!({ "intervals": { "collect": 7.0, "publish": 1.0, "summary": 45.0 } });
+    let mut running = start(intervals, sources);
+    let windows = telemetry(&running.after(300.0).await, "window");
+    running.end().await;
+    assert!(windows.len() >= 6, "{windows:?}");
+    let start: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let second = |time: &Value| {
+        let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
+        time.duration_since(start).as_secs_f64()
+    };
+    let (mut busy, mut energy, mut computed) = (0.0, 0.0, 0.0);
+    for (number, window) in windows.iter().enumerate() {
+        let (from, to) = (second(&window["from"]), second(&window["to"]));
+        // No gap and no overlap.
+        assert_eq!(from, number.checked_sub(1).map_or(0.0, |before| second(&windows[before]["to"])), "{window}");
+        let gpu = &window["gpus"][0];
+        let number = |name: &str| gpu[name].as_f64().unwrap_or_else(|| panic!("{name} of {window}"));
+        let length = window["window_s"].as_f64().unwrap();
+        // The bounds are whole seconds.
+        assert!((length - (to - from)).abs() <= 1.0, "{window}");
+        // The first is of the looks at the start.
+        if window == &windows[0] {
+            assert!(length < 1.0, "{window}");
+            continue;
+        }
+        let expected = load(from, to, |(_, percent, _)| percent / 100.0);
+        assert!((number("busy_s") - expected).abs() <= 1.0, "{expected}: {window}");
+        assert!((number("utilization_mean") - expected / length).abs() <= 0.05, "{expected}: {window}");
+        let joules = load(from, to, |(.., watts)| watts);
+        assert!((number("energy_j") - joules).abs() <= 60.0, "{joules}: {window}");
+        assert!((number("power_w") - number("energy_j") / length).abs() <= 0.1, "{window}");
+        // Some look sees whatever lasts longer than the time between two.
+        let ends = LOAD.iter().skip(1).map(|(at, ..)| *at).chain([f64::INFINITY]);
+        let seen = LOAD.iter().zip(ends).filter(|((at, ..), end)| end.min(to) - at.max(from) > 8.0);
+        let most = seen.map(|((_, percent, _), _)| percent / 100.0).fold(0.0, f64::max);
+        assert!(number("utilization_max") >= most, "{most}: {window}");
+        let of_module = match number("processes") {
+            0.0 => json!({}),
+            _ => json!({ "detector": { "processes": 1, "memory_mib": 1800, "utilization": 0.8 } }),
+        };
+        assert_eq!(gpu["modules"], of_module, "{window}");
+        computed += number("processes");
+        (busy, energy) = (busy + number("busy_s"), energy + number("energy_j"));
+    }
+    assert!(computed >= 2.0, "{windows:?}");
+    // All windows together are all that there was.
+    let (from, to) = (second(&windows[1]["from"]), second(&windows[windows.len() - 1]["to"]));
+    assert!((busy - load(from, to, |(_, percent, _)| percent / 100.0)).abs() <= 1.0, "{busy}");
+    assert!((energy - load(from, to, |(.., watts)| watts)).abs() <= 60.0, "{energy}");
 }
 
 /// Takes long to look, so that `refresh` does.

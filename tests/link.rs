@@ -5,6 +5,7 @@
 mod authority;
 mod broker;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ async fn desired(session: &Mqtt) -> Value {
 }
 
 fn telemetry(text: &str) -> Message {
-    let mut message = message::gpu(1, "2026-01-01T00:00:00Z".parse().unwrap(), 1.0, &[]);
+    let mut message = message::gpu(1, "2026-01-01T00:00:00Z".parse().unwrap(), &[], &BTreeMap::new());
     message.body = json!({ "schema": "test/1", "text": text });
     message
 }

@@ -7,6 +7,7 @@
 mod authority;
 mod daemon;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -191,7 +192,7 @@ async fn peer_link_mosquitto_holds_the_session_over_a_restart() {
     let Event::Desired(section) = next(&session).await else { panic!("no desired properties") };
     assert_eq!(section, json!({ "a": 1, "$version": 4 }));
 
-    session.send(message::gpu(1, "2026-01-01T00:00:00Z".parse().unwrap(), 1.0, &[])).await.unwrap();
+    session.send(message::gpu(1, "2026-01-01T00:00:00Z".parse().unwrap(), &[], &BTreeMap::new())).await.unwrap();
     let (topic, body) = hub.hear(|topic| matches!(topic, FromModule::Telemetry { .. })).await;
     let FromModule::Telemetry { device, module, properties } = topic else { unreachable!() };
     assert_eq!((device.as_str(), module.as_str(), &body["kind"]), ("edge01", "shift", &json!("window")));
@@ -213,7 +214,7 @@ async fn peer_link_mosquitto_holds_the_session_over_a_restart() {
     let Event::Desired(section) = next(&session).await else { panic!("no desired properties") };
     assert_eq!(section, json!({ "c": 3, "$version": 8 }));
     hub.ping(&session, "after").await;
-    session.send(message::gpu(2, "2026-01-01T00:00:00Z".parse().unwrap(), 1.0, &[])).await.unwrap();
+    session.send(message::gpu(2, "2026-01-01T00:00:00Z".parse().unwrap(), &[], &BTreeMap::new())).await.unwrap();
     timeout(LONG, session.close()).await.unwrap();
     assert!(session.next().await.is_none());
 }
@@ -260,7 +261,7 @@ fn peer_link_topics_are_those_of_the_python_client() {
     let vectors = vectors();
     let packets = vectors["python_module_client"]["observed"]["packets"].as_array().unwrap();
     let identity = of_the_vectors(&vectors, "unix:///nowhere");
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for packet in packets {
         let kind = format!("{} {}", packet["dir"].as_str().unwrap_or(""), text(&packet["type"]));
         *seen.entry(kind.clone()).or_insert(0) += 1;

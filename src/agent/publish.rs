@@ -30,7 +30,6 @@ struct Published {
     gpus: Vec<GpuWindow>,
     messages: u64,
     summary_due: Instant,
-    last_summary: Instant,
     twin: Twin,
 }
 
@@ -49,14 +48,7 @@ pub(super) async fn run<S: Session>(session: Arc<S>, clock: Clock, mut channels:
     let mut assessments = channels.assessment.subscribe();
     let now = Instant::now();
     let twin = Twin { mirror: None, last: now, unchecked: None, again: now, backoff: Backoff::new(PAUSE.0, PAUSE.1) };
-    let mut published = Published {
-        modules: BTreeMap::new(),
-        gpus: Vec::new(),
-        messages: 0,
-        summary_due: now,
-        last_summary: now,
-        twin,
-    };
+    let mut published = Published { modules: BTreeMap::new(), gpus: Vec::new(), messages: 0, summary_due: now, twin };
     let mut retry = None;
     loop {
         let check = published.twin.mirror.as_ref().map(|_| published.twin.due(Instant::now()));
@@ -121,8 +113,7 @@ impl Published {
             return;
         }
         let intervals = &settings.intervals;
-        let window = now.duration_since(self.last_summary).max(intervals.collect());
-        (self.last_summary, self.summary_due) = (now, now + intervals.summary());
+        self.summary_due = now + intervals.summary();
         if settings.outputs.health {
             let Assessment { report, standings, modules, .. } = assessment;
             let summary = message::summary(self.number(), clock.now(), report, standings, modules);
@@ -132,7 +123,8 @@ impl Published {
         channels.gpu_windows.send_modify(|windows| gpus = windows.take());
         if assessment.snapshot.gpus.known().is_some() {
             if settings.outputs.gpu {
-                channels.outbox.push(message::gpu(self.number(), clock.now(), window.as_secs_f64(), &gpus));
+                let modules = assessment.snapshot.gpus_of_modules();
+                channels.outbox.push(message::gpu(self.number(), clock.now(), &gpus, &modules));
             }
             self.gpus = gpus;
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Gpu;
 
@@ -12,6 +12,10 @@ use super::Gpu;
 pub struct GpuWindow {
     /// The last look.
     pub last: Gpu,
+    /// From when, which is the last look of the window before.
+    pub since: Timestamp,
+    /// Until when, which is the last look.
+    pub until: Timestamp,
     /// How many looks it is made of.
     pub looks: u32,
     /// Mean share of time that the GPU was busy, 0 to 1.
@@ -26,6 +30,8 @@ pub struct GpuWindow {
     pub memory_used_max_mib: Option<u64>,
     /// Highest temperature at a look, °C.
     pub temperature_max_c: Option<i64>,
+    /// Energy that was used, J, where it is counted.
+    pub energy_j: Option<f64>,
     /// Mean power, W: by the energy that was used, where that is counted.
     pub power_mean_w: Option<f64>,
     /// Highest power at a look, W, each the mean since the look before.
@@ -45,6 +51,8 @@ struct Gathered {
     before: Counts,
     /// When that was.
     since: Timestamp,
+    /// From when on energy is counted, of which the first look does not say what came before it.
+    counted_since: Timestamp,
     at: Timestamp,
     utilization: Mean,
     utilization_max: Option<f64>,
@@ -89,6 +97,7 @@ impl GpuWindows {
                 last: gathered.last.clone(),
                 before,
                 since: gathered.at,
+                counted_since: gathered.at,
                 at: gathered.at,
                 ..Gathered::default()
             };
@@ -106,7 +115,9 @@ impl Gathered {
             covered: minus(gpu.covered_total_seconds, gpu.window_seconds),
             energy: gpu.energy_j,
         };
-        Self { before, since: at, at, ..Self::default() }
+        let earlier = gpu.window_seconds.and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok());
+        let since = earlier.and_then(|earlier| at.checked_sub(earlier).ok()).unwrap_or(at);
+        Self { before, since, counted_since: at, at, ..Self::default() }
     }
 
     fn add(&mut self, gpu: &Gpu, at: Timestamp) {
@@ -126,11 +137,14 @@ impl Gathered {
         let now = Counts::of(&self.last);
         let busy = grown(self.before.busy, now.busy);
         let covered = grown(self.before.covered, now.covered).filter(|seconds| *seconds > 0.0);
-        let seconds = self.at.duration_since(self.since).as_secs_f64();
+        let seconds = self.at.duration_since(self.counted_since).as_secs_f64();
         let energy = self.before.energy.zip(now.energy).map(|(before, now)| now - before);
-        let power = energy.filter(|joules| *joules >= 0.0 && seconds > 0.0).map(|joules| joules / seconds);
+        let energy = energy.filter(|joules| *joules >= 0.0 && seconds > 0.0);
+        let power = energy.map(|joules| joules / seconds);
         GpuWindow {
             last: self.last.clone(),
+            since: self.since,
+            until: self.at,
             looks: self.looks,
             utilization_mean: busy.zip(covered).map(|(busy, covered)| busy / covered).or(self.utilization.value()),
             utilization_max: self.utilization_max,
@@ -138,6 +152,7 @@ impl Gathered {
             memory_utilization_mean: self.memory_utilization.value(),
             memory_used_max_mib: self.memory_used_max_mib,
             temperature_max_c: self.temperature_max_c,
+            energy_j: energy,
             power_mean_w: power.or(self.power.value()),
             power_max_w: self.power_max_w,
         }
@@ -205,16 +220,20 @@ mod tests {
         assert_eq!((window.looks, window.busy_seconds), (2, Some(3.0)));
         assert!((window.utilization_mean.unwrap() - 3.0 / 14.0).abs() < 1e-9, "{window:?}");
         assert_eq!((window.utilization_max, window.temperature_max_c), (Some(0.9), Some(80)));
-        assert_eq!(window.power_mean_w, Some(60.0));
+        assert_eq!((window.power_mean_w, window.energy_j), (Some(60.0), Some(600.0)));
+        // With what the driver had in store, which has no energy.
+        assert_eq!((window.since, window.until), (at(-4), at(10)));
         // Looks that nobody took in are in the next window all the same, except for what was the most.
         windows.add(&[gpu((53.0, 114.0), 7_700.0, 0.4)], at(110));
         let window = windows.take().remove(0);
         assert_eq!((window.looks, window.busy_seconds, window.utilization_mean), (1, Some(50.0), Some(0.5)));
         assert_eq!((window.utilization_max, window.power_mean_w), (Some(0.4), Some(70.0)));
+        assert_eq!((window.since, window.until), (at(10), at(110)));
         // Another driver counts from the beginning.
         windows.add(&[gpu((1.0, 4.0), 10.0, 0.4)], at(120));
         let window = windows.take().remove(0);
         assert_eq!((window.busy_seconds, window.utilization_mean), (Some(1.0), Some(0.25)));
+        assert_eq!((window.energy_j, window.since), (None, at(110)));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Telemetry: what goes to the outputs `health` and `gpu`. The deployment must route
 //! `/messages/modules/<us>/outputs/*` to `$upstream`, else edgeHub drops it (`iothub-limits.md` §2).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::topic::Properties;
-use crate::evidence::{ClockEvent, GpuWindow, Snapshot};
+use crate::evidence::{ClockEvent, GpuUse, GpuWindow, ModuleGpus, Snapshot};
 use crate::finding::Severity;
 use crate::report::{Report, Settled, Standings};
 
@@ -130,20 +132,25 @@ pub fn summary(number: u64, now: Timestamp, report: &Report, standings: &Standin
     Message::new("health", number, now, body)
 }
 
-/// One window of every GPU: what it did since the last one, and how it was at the end.
-pub fn gpu(number: u64, now: Timestamp, window_s: f64, gpus: &[GpuWindow]) -> Message {
-    let body = json!({
+/// One window of every GPU: what it did since the last one, and how it was at the end, with what each of `modules` used of it then.
+pub fn gpu(number: u64, now: Timestamp, gpus: &[GpuWindow], modules: &BTreeMap<String, ModuleGpus>) -> Message {
+    let mut body = json!({
         "schema": "edgeshift.gpu/1",
         "kind": "window",
-        "window_s": rounded(window_s),
-        "gpus": gpus.iter().map(of_gpu).collect::<Vec<_>>(),
+        "gpus": gpus.iter().map(|window| of_gpu(window, modules)).collect::<Vec<_>>(),
         "at": second(now),
     });
+    let bounds = gpus.iter().map(|window| window.since).min().zip(gpus.iter().map(|window| window.until).max());
+    if let Some((since, until)) = bounds {
+        body["from"] = second(since).into();
+        body["to"] = second(until).into();
+        body["window_s"] = rounded(until.duration_since(since).as_secs_f64()).into();
+    }
     Message::new("gpu", number, now, body)
 }
 
 /// What is known of a GPU; what it does not support is left out.
-fn of_gpu(window: &GpuWindow) -> Value {
+fn of_gpu(window: &GpuWindow, modules: &BTreeMap<String, ModuleGpus>) -> Value {
     let gpu = &window.last;
     let share = |share: Option<f64>| share.map(rounded);
     let mut value = json!({
@@ -160,9 +167,11 @@ fn of_gpu(window: &GpuWindow) -> Value {
         "memory_total_mib": gpu.memory_total_mib,
         "temperature_c": gpu.temperature_c,
         "temperature_max_c": window.temperature_max_c,
+        "energy_j": share(window.energy_j),
         "power_w": share(window.power_mean_w),
         "power_max_w": share(window.power_max_w),
         "processes": gpu.processes.as_ref().map(Vec::len),
+        "modules": of_modules(&gpu.uuid, modules),
     });
     if !gpu.clock_event_minutes.is_empty() {
         let minutes = gpu.clock_event_minutes.iter().map(|(event, minutes)| (reason(*event), Value::from(*minutes)));
@@ -172,10 +181,31 @@ fn of_gpu(window: &GpuWindow) -> Value {
         let counts = gpu.xids.iter().map(|(xid, seen)| (xid.to_string(), Value::from(seen.count)));
         value["xids"] = counts.collect();
     }
+    without_null(&mut value);
+    value
+}
+
+/// What each module uses of a GPU, its parts together; none where that is not known of any module.
+fn of_modules(uuid: &str, modules: &BTreeMap<String, ModuleGpus>) -> Option<Value> {
+    let known = modules.iter().filter_map(|(id, gpus)| Some((id, gpus.used.known()?)));
+    let of_module = |(id, used): (&String, &Vec<GpuUse>)| {
+        let of_gpu: Vec<&GpuUse> = used.iter().filter(|used| used.gpu == uuid).collect();
+        let memory: Option<u64> = of_gpu.iter().map(|used| used.memory_mib).sum();
+        let busy = of_gpu.iter().filter_map(|used| used.utilization).reduce(|one, other| one + other);
+        let mut value = json!({ "processes": of_gpu.iter().map(|used| used.processes).sum::<u32>() });
+        value["memory_mib"] = memory.into();
+        value["utilization"] = busy.map(|busy| rounded(busy.min(1.0))).into();
+        without_null(&mut value);
+        (!of_gpu.is_empty()).then(|| (id.clone(), value))
+    };
+    let known: Vec<_> = known.collect();
+    (!known.is_empty()).then(|| known.into_iter().filter_map(of_module).collect())
+}
+
+fn without_null(value: &mut Value) {
     if let Some(entries) = value.as_object_mut() {
         entries.retain(|_, value| !value.is_null());
     }
-    value
 }
 
 /// Why clocks were held down, as in the metrics.
