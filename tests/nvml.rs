@@ -571,7 +571,8 @@ fn a_fault_is_over_once_the_gpu_was_reset() {
         fs::write(folder(&place).join("scenario.toml"), reset).unwrap();
         let (driver, _) = look(&source);
         if driver.state == DriverState::NotLoaded {
-            fs::write(folder(&place).join("scenario.toml"), "driver = \"535.1\"\n[[gpu]]\nprofile = \"a2\"").unwrap();
+            let anew = "driver = \"535.1\"\n[[gpu]]\nprofile = \"a2\"\nrecovery_action = \"\"";
+            fs::write(folder(&place).join("scenario.toml"), anew).unwrap();
         }
         assert_eq!(look(&source).1[0].xids, BTreeMap::new(), "{name}");
     }
