@@ -400,7 +400,10 @@ async fn windows_of_the_gpus_meet_and_lose_nothing() {
     for (number, window) in windows.iter().enumerate() {
         let (from, to) = (second(&window["from"]), second(&window["to"]));
         // No gap and no overlap.
-        assert_eq!(from, number.checked_sub(1).map_or(0.0, |before| second(&windows[before]["to"])), "{window}");
+        assert_eq!(
+            window["from"],
+            number.checked_sub(1).map_or(json!("2026-01-01T00:00:00Z"), |n| windows[n]["to"].clone())
+        );
         let gpu = &window["gpus"][0];
         let number = |name: &str| gpu[name].as_f64().unwrap_or_else(|| panic!("{name} of {window}"));
         let length = window["window_s"].as_f64().unwrap();
