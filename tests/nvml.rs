@@ -122,6 +122,9 @@ fn scenarios() -> impl proptest::strategy::Strategy<Value = String> {
         (0..40_u32, 0..1000_u32).prop_map(|(code, other)| format!(
             "returns = {{ nvmlDeviceGetComputeRunningProcesses_v3 = {code}, nvmlDeviceGetMemoryInfo_v2 = {other}, nvmlDeviceGetName = {code} }}"
         )),
+        (0..9_u32, 0..14_u32).prop_map(|(action, links)| format!(
+            "recovery_action = {action}, nvlink = [{links}, 0, 0], nvlink_active = {links}, sram_exceeded = true"
+        )),
         processes.prop_map(|processes| format!("processes = {processes}")),
     ];
     let steps = vec((0..60_u64, proptest::option::of(0..200_u64), change), 0..6).prop_map(|steps| {

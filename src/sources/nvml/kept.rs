@@ -16,7 +16,7 @@ use crate::evidence::Xid;
 
 /// The file in the folder.
 const FILE: &str = "gpus.json";
-/// The most that is read of it, bytes: sixteen GPUs have a few KiB.
+/// The most that is read of it, bytes: sixteen GPUs have a few KiB, and with all the faults that are remembered some 150 KiB.
 const MAX_FILE: u64 = 256 * 1024;
 /// How many days pages are remembered (`gpu.md` §3.2: seven).
 const DAYS: u64 = 7;
@@ -24,7 +24,7 @@ const DAYS: u64 = 7;
 const FAULTS: u64 = 30 * 86_400;
 /// How many starts of the device with a fault are remembered, and how many different faults.
 const MAX_STARTS: usize = 8;
-const MAX_FAULTS: usize = 64;
+const MAX_FAULTS: usize = 16;
 /// How far apart two faults are of which both are written down, s.
 const APART: u64 = 60;
 
@@ -130,14 +130,14 @@ impl Kept {
                 }
                 let (at, starts) = (now.saturating_sub(xid.seconds_ago), gpu.xids.entry(*number).or_default());
                 match starts.last_mut().filter(|(start, _)| *start == boot) {
-                    Some((_, last)) if *last + APART > at => {}
+                    Some((_, last)) if last.saturating_add(APART) > at => {}
                     Some((_, last)) => *last = at,
                     None => starts.push((boot.clone(), at)),
                 }
                 starts.drain(..starts.len().saturating_sub(MAX_STARTS));
             }
             gpu.xids.retain(|_, starts| {
-                starts.retain(|(_, at)| at + FAULTS > now);
+                starts.retain(|(_, at)| at.saturating_add(FAULTS) > now);
                 !starts.is_empty()
             });
             for (number, starts) in &gpu.xids {
