@@ -1,14 +1,16 @@
 //! The Docker engine that IoT Edge runs modules on, through its socket (`iotedge-protocol.md` §C4): read only, and only
 //! containers that edgeAgent owns. Needs the socket, which is full control of the host.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod answers;
+
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, EventMessage, HostConfig, MountPoint};
+use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     ContainerArchiveInfoOptions, DownloadFromContainerOptions, EventsOptions, ListContainersOptions, ListImagesOptions,
     ListVolumesOptions,
@@ -19,10 +21,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{Look, Question, Sight, Source, proxy};
-use crate::evidence::{
-    Container, ContainerStatus, DeviceRequest, Engine, GpuOptions, History, ImageId, Limits, Mounted, PublishedPort,
-};
+pub use self::answers::EngineAnswers;
+use self::answers::{Past, Volumes};
+use super::{Look, Question, Sight, Source, process, proxy};
+use crate::evidence::{Container, Engine, Mounted, PublishedPort};
 
 /// What edgeAgent writes on its containers.
 const OWNER: &str = "net.azure-devices.edge.owner=Microsoft.Azure.Devices.Edge.Agent";
@@ -90,6 +92,7 @@ impl Docker {
         let images = images.map_err(|error| failed("list images", error))?;
         let mut past = self.past(&docker).await?;
         let volumes = Arc::new(volumes(&docker).await);
+        let images = answers::images(&images);
         if let Ok(mut emptiness) = self.emptiness.lock() {
             emptiness.retain(|_, (at, _)| at.elapsed() < FRESH);
         }
@@ -101,7 +104,10 @@ impl Docker {
             looks.spawn(async move {
                 let answer = host.docker.inspect_container(&id, None).await;
                 match answer {
-                    Ok(found) => Ok(Some(container(&host, found, history).await)),
+                    Ok(found) => {
+                        let (name, container) = answers::container(&found, history, &host.volumes);
+                        Ok(Some((name, host.looked_into(&found, container).await)))
+                    }
                     // It went away since it was listed.
                     Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
                     Err(error) => Err(reason(&error)),
@@ -113,18 +119,8 @@ impl Docker {
             let found = look.map_err(|_| "a look at a container broke, a fault of ours".to_owned())?;
             containers.extend(found.map_err(|why| format!("cannot inspect a container: {why}"))?);
         }
-        let names = images.into_iter().flat_map(|image| {
-            let id = ImageId(image.id);
-            let names = image.repo_tags.into_iter().chain(image.repo_digests);
-            names.map(move |name| (name, id.clone()))
-        });
         past.removed.retain(|name, _| !containers.contains_key(name));
-        Ok(Engine {
-            version: version.version.unwrap_or_default(),
-            containers,
-            images: names.filter(|(name, _)| !name.starts_with("<none>")).collect(),
-            removed: past.removed,
-        })
+        Ok(Engine { version: version.version.unwrap_or_default(), containers, images, removed: past.removed })
     }
 
     /// What the engine remembers of the last minutes.
@@ -192,49 +188,6 @@ impl Source for Docker {
     }
 }
 
-/// What happened to containers, from the engine's events.
-#[derive(Debug, Default)]
-struct Past {
-    /// By container id.
-    histories: HashMap<String, History>,
-    /// Containers that were sent a signal and have not ended since.
-    asked: HashSet<String>,
-    /// By module id.
-    removed: BTreeMap<String, Timestamp>,
-}
-
-impl Past {
-    fn add(&mut self, event: &EventMessage) {
-        let Some(actor) = &event.actor else { return };
-        let id = actor.id.clone().unwrap_or_default();
-        let attribute = |name: &str| actor.attributes.as_ref().and_then(|attributes| attributes.get(name));
-        let history = self.histories.entry(id.clone()).or_default();
-        history.window_secs = WINDOW.as_secs();
-        match event.action.as_deref().unwrap_or_default() {
-            "start" => {
-                history.starts += 1;
-                self.asked.remove(&id);
-            }
-            "kill" => {
-                self.asked.insert(id);
-            }
-            "oom" => history.out_of_memory += 1,
-            "die" if self.asked.remove(&id) => history.stops += 1,
-            "die" => {
-                history.deaths += 1;
-                history.last_death = attribute("exitCode").and_then(|code| code.parse().ok());
-            }
-            "destroy" => {
-                let at = event.time.and_then(|secs| Timestamp::from_second(secs).ok());
-                if let (Some(name), Some(at)) = (attribute("name"), at) {
-                    self.removed.insert(name.clone(), at);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 fn filters() -> HashMap<String, Vec<String>> {
     let events = EVENTS.iter().map(|event| (*event).to_owned()).collect();
     let list = |word: &str| vec![word.to_owned()];
@@ -243,137 +196,6 @@ fn filters() -> HashMap<String, Vec<String>> {
         ("label".to_owned(), list(OWNER)),
         ("event".to_owned(), events),
     ])
-}
-
-/// A container and the id of its module, which is its name.
-async fn container(host: &Host, found: ContainerInspectResponse, history: History) -> (String, Container) {
-    let (state, config) = (found.state.unwrap_or_default(), found.config.unwrap_or_default());
-    let config_of_host = found.host_config.unwrap_or_default();
-    let id = found.id.unwrap_or_default();
-    let name = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
-    let networks = found.network_settings.unwrap_or_default();
-    let mut addresses: Vec<String> =
-        networks.networks.into_iter().flatten().filter_map(|(_, at)| at.ip_address).collect();
-    addresses.retain(|address| !address.is_empty());
-    addresses.sort();
-    let env = config.env.unwrap_or_default();
-    let variables: Vec<(&str, &str)> = env.iter().filter_map(|variable| variable.split_once('=')).collect();
-    let variable =
-        |name: &str| variables.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
-    let is_running = state.running.unwrap_or(false);
-    let published = networks.ports.unwrap_or_default().into_iter().flat_map(|(port, bindings)| {
-        bindings
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(move |binding| published(&port, binding.host_port.as_deref()))
-    });
-    let mut ports: Vec<PublishedPort> = published.collect();
-    ports.sort_by(|a, b| (a.host, &a.protocol).cmp(&(b.host, &b.protocol)));
-    // One line for each port, though it is bound for both versions of IP.
-    ports.dedup();
-    if is_running {
-        for port in &mut ports {
-            port.answers = answers(&addresses, port).await;
-        }
-    }
-    let mut mounts = Vec::new();
-    for mount in found.mounts.unwrap_or_default() {
-        mounts.push(host.mounted(&id, mount, is_running).await);
-    }
-    mounts.sort_by(|a, b| a.target.cmp(&b.target));
-    let proxies = proxy::proxies(variables.iter().copied(), variable("IOTEDGE_IOTHUBHOSTNAME"), true).await;
-    let moment = |text: Option<String>| {
-        let moment: Option<Timestamp> = text.and_then(|text| text.parse().ok());
-        // Docker's "never" is in the year 1.
-        moment.filter(|moment| *moment > Timestamp::UNIX_EPOCH)
-    };
-    let image_id = ImageId(found.image.unwrap_or_default());
-    let container = Container {
-        gpus: gpu_options(&host.docker, &config_of_host, &variables, &image_id).await,
-        id,
-        image: config.image.unwrap_or_default(),
-        image_id,
-        status: status(state.status),
-        health: state.health.and_then(|health| health.status).map(|status| status.to_string()).filter(|s| s != "none"),
-        exit_code: state.exit_code.unwrap_or_default(),
-        out_of_memory: state.oom_killed.unwrap_or(false),
-        restarts: found.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
-        started_at: moment(state.started_at),
-        finished_at: moment(state.finished_at),
-        history,
-        limits: Limits {
-            memory: config_of_host.memory.filter(|memory| *memory > 0),
-            nano_cpus: config_of_host.nano_cpus.filter(|cpus| *cpus > 0),
-        },
-        mounts,
-        network: config_of_host.network_mode.unwrap_or_default(),
-        addresses,
-        ports,
-        proxies,
-        no_proxy: variable("no_proxy").map(str::to_owned),
-    };
-    (name, container)
-}
-
-/// What decides about the GPUs of a container.
-async fn gpu_options(
-    docker: &bollard::Docker,
-    host: &HostConfig,
-    variables: &[(&str, &str)],
-    image: &ImageId,
-) -> GpuOptions {
-    let requests = host.device_requests.iter().flatten().filter(|request| {
-        let capabilities = request.capabilities.iter().flatten().flatten();
-        let ids = request.device_ids.iter().flatten();
-        request.driver.as_deref() == Some("nvidia")
-            || capabilities.into_iter().any(|name| name == "gpu")
-            || ids.into_iter().any(|id| id.starts_with("nvidia.com/"))
-    });
-    let requests = requests.map(|request| DeviceRequest {
-        count: request.count.unwrap_or_default(),
-        devices: request.device_ids.clone().unwrap_or_default(),
-    });
-    let devices = host.devices.iter().flatten().filter_map(|device| device.path_on_host.clone());
-    let visible = variables.iter().find(|(name, _)| *name == VISIBLE_DEVICES).map(|(_, value)| (*value).to_owned());
-    let visible_by_image = match &visible {
-        None => None,
-        Some(value) => docker.inspect_image(&image.0).await.ok().map(|image| {
-            let own = image.config.and_then(|config| config.env).unwrap_or_default();
-            own.iter().any(|variable| variable.split_once('=') == Some((VISIBLE_DEVICES, value.as_str())))
-        }),
-    };
-    GpuOptions {
-        runtime: host.runtime.clone().unwrap_or_default(),
-        requests: requests.collect(),
-        devices: devices.filter(|path| path.starts_with("/dev/nvidia")).collect(),
-        visible,
-        visible_by_image,
-        mps: variables.iter().any(|(name, _)| name.starts_with("CUDA_MPS_")),
-    }
-}
-
-fn status(status: Option<ContainerStateStatusEnum>) -> ContainerStatus {
-    match status {
-        Some(ContainerStateStatusEnum::CREATED) => ContainerStatus::Created,
-        Some(ContainerStateStatusEnum::RUNNING) => ContainerStatus::Running,
-        Some(ContainerStateStatusEnum::PAUSED) => ContainerStatus::Paused,
-        Some(ContainerStateStatusEnum::RESTARTING) => ContainerStatus::Restarting,
-        Some(ContainerStateStatusEnum::EXITED) => ContainerStatus::Exited,
-        Some(ContainerStateStatusEnum::REMOVING) => ContainerStatus::Removing,
-        Some(ContainerStateStatusEnum::DEAD) => ContainerStatus::Dead,
-        _ => ContainerStatus::Unknown,
-    }
-}
-
-/// `80/tcp` and the port of the host.
-fn published(port: &str, host: Option<&str>) -> Option<PublishedPort> {
-    let (container, protocol) = port.split_once('/')?;
-    Some(PublishedPort {
-        container: container.parse().ok()?,
-        protocol: protocol.to_owned(),
-        host: host?.parse().ok()?,
-        answers: None,
-    })
 }
 
 /// Whether the container takes connections. Docker's own proxy on the host takes all, so the container is asked.
@@ -390,28 +212,49 @@ async fn answers(addresses: &[String], port: &PublishedPort) -> Option<bool> {
 /// What a look at one container needs of its host.
 struct Host {
     docker: bollard::Docker,
-    /// The file systems of volumes that name theirs.
-    volumes: Arc<BTreeMap<String, String>>,
+    volumes: Arc<Volumes>,
     emptiness: Emptiness,
 }
 
 impl Host {
-    async fn mounted(&self, id: &str, mount: MountPoint, is_running: bool) -> Mounted {
-        let target = mount.destination.unwrap_or_default();
-        let kind = mount.typ.unwrap_or_default();
-        let options = ContainerArchiveInfoOptions { path: target.clone() };
-        // The two highest bits of Go's mode are directory and append-only.
-        let is_file = match kind.as_str() {
-            "bind" => {
-                let stat = self.docker.get_container_archive_info(id, Some(options)).await;
-                stat.ok().map(|stat| stat.file_mode >> 31 == 0)
+    /// `container`, which was read out of `found`, with what only a look into it tells.
+    async fn looked_into(&self, found: &ContainerInspectResponse, mut container: Container) -> Container {
+        let is_running = container.is_running();
+        if is_running {
+            for port in &mut container.ports {
+                port.answers = answers(&container.addresses, port).await;
             }
-            _ => None,
-        };
-        let is_empty = if is_running && is_file == Some(false) { self.is_empty(id, &target).await } else { None };
-        let file_system = mount.name.as_ref().and_then(|name| self.volumes.get(name)).cloned();
-        let (source, read_only) = (mount.source.unwrap_or_default(), !mount.rw.unwrap_or(true));
-        Mounted { kind, source, target, read_only, is_file, is_empty, file_system }
+        }
+        let pid = found.state.as_ref().and_then(|state| state.pid).filter(|_| is_running);
+        let mut seen = pid.map(|pid| process::file_systems(pid, &container.id)).unwrap_or_default();
+        for mount in &mut container.mounts {
+            self.look_into(&container.id, mount, is_running).await;
+            mount.file_system = seen.remove(mount.target.trim_end_matches('/')).or(mount.file_system.take());
+        }
+        let variables = answers::variables(found);
+        let upstream = answers::variable(&variables, "IOTEDGE_IOTHUBHOSTNAME");
+        container.proxies = proxy::proxies(variables.iter().copied(), upstream, true).await;
+        if let Some(visible) = &container.gpus.visible {
+            let image = self.docker.inspect_image(&container.image_id.0).await;
+            container.gpus.visible_by_image = image.ok().map(|image| {
+                let own = image.config.and_then(|config| config.env).unwrap_or_default();
+                own.iter().any(|variable| variable.split_once('=') == Some((VISIBLE_DEVICES, visible.as_str())))
+            });
+        }
+        container
+    }
+
+    async fn look_into(&self, id: &str, mount: &mut Mounted, is_running: bool) {
+        if mount.kind != "bind" {
+            return;
+        }
+        let options = ContainerArchiveInfoOptions { path: mount.target.clone() };
+        let stat = self.docker.get_container_archive_info(id, Some(options)).await;
+        // The two highest bits of Go's mode are directory and append-only.
+        mount.is_file = stat.ok().map(|stat| stat.file_mode >> 31 == 0);
+        if is_running && mount.is_file == Some(false) {
+            mount.is_empty = self.is_empty(id, &mount.target).await;
+        }
     }
 
     async fn is_empty(&self, id: &str, path: &str) -> Option<bool> {
@@ -442,11 +285,9 @@ async fn is_empty(docker: &bollard::Docker, id: &str, path: &str) -> Option<bool
     timeout(ARCHIVE_TIMEOUT, look).await.ok().flatten()
 }
 
-/// The file systems that the options of volumes name, by volume. The other options may hold passwords.
-async fn volumes(docker: &bollard::Docker) -> BTreeMap<String, String> {
+async fn volumes(docker: &bollard::Docker) -> Volumes {
     let listed = docker.list_volumes(None::<ListVolumesOptions>).await.ok().and_then(|answer| answer.volumes);
-    let volumes = listed.unwrap_or_default().into_iter();
-    volumes.filter_map(|volume| Some((volume.name, volume.options.get("type")?.clone()))).collect()
+    Volumes::of(&listed.unwrap_or_default())
 }
 
 /// The engine's words, on one line, cut where they are long.
