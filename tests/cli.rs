@@ -295,6 +295,9 @@ fn the_demo_ends_by_itself_and_shows_its_story() {
         "to  state running",
         "→ method   check",
         "status 200",
+        "→ sibling  FrameGrabber reports",
+        "← FrameGrabber twin frames  seen 48 · written 47",
+        "\n                    FrameGrabber twin frames  seen 48 · written 47",
     ] {
         assert!(ran.stdout.contains(part), "`{part}` is missing in:\n{}", ran.stdout);
     }
@@ -339,6 +342,68 @@ fn a_snapshot_gives_the_same_report_wherever_it_is_judged() {
     assert!(status.status == 0 && status.stdout.contains("source process: answered in"), "{}", status.stdout);
     let json: Value = serde_json::from_str(&run(&["status", "--snapshot", &kept, "--format", "json"]).stdout).unwrap();
     assert_eq!(json["modules"]["createOptions"]["rule"], "storage-share-bind", "{json}");
+}
+
+/// The twin of `$edgeAgent` as IoT Hub shows it: one module crashes, one was never made, one runs.
+const TWIN: &str = r#"{ "deviceId": "edge", "moduleId": "$edgeAgent", "properties": {
+    "desired": { "$version": 4, "modules": {
+        "scorer": { "settings": { "image": "registry.example/scorer:1",
+            "createOptions": "{\"HostConfig\":{\"Binds\":[\"/home/hcsshares/in:/in\"]},\"Env\":[\"PASSWORD=hunter2\"]}" } },
+        "writer": { "settings": { "image": "registry.example/writer:1", "createOptions": "{}" } },
+        "viewer": { "settings": { "image": "registry.example/viewer:1", "createOptions": "{}" } } } },
+    "reported": { "lastDesiredVersion": 4, "lastDesiredStatus": { "code": 200, "description": "" },
+        "runtime": { "platform": { "os": "Kubernetes", "architecture": "[{\"name\":\"amd64\",\"nodes_count\":2}]" } },
+        "modules": {
+            "scorer": { "runtimeStatus": "backoff", "exitCode": 139,
+                "statusDescription": "Module in Back-off reason: CrashLoopBackOff with message: back-off 5m0s" },
+            "viewer": { "runtimeStatus": "running", "exitCode": 0, "statusDescription": "Started at 02/10/2021 18:03:44" } },
+        "$metadata": { "$lastUpdated": "2026-01-01T00:10:00Z",
+            "lastDesiredStatus": { "$lastUpdated": "2026-01-01T00:00:00Z" },
+            "lastDesiredVersion": { "$lastUpdated": "2026-01-01T00:00:00Z" } } } } }"#;
+
+#[test]
+fn a_twin_of_the_agent_is_judged_for_what_it_wants_and_for_what_it_reports() {
+    let folder = Folder::new("twin");
+    let twin = folder.file("twin.json", TWIN);
+    let ran = run(&["check", "--twin", &twin, "--format", "json"]);
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(!ran.stdout.contains("hunter2"));
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let findings = report["files"][0]["findings"].as_array().unwrap();
+    let about = |module: &str, rule: &str| findings.iter().any(|one| one["module"] == module && one["rule"] == rule);
+    assert!(about("scorer", "storage-share-bind") && about("scorer", "status-crash"), "{}", ran.stdout);
+    assert!(about("writer", "status-not-reported") && !about("viewer", "status-not-reported"), "{}", ran.stdout);
+
+    // With a deployment of its own the twin says what runs, and the deployment what is wanted.
+    let other = r#"{ "modulesContent": { "$edgeAgent": { "properties.desired": { "modules": { "scorer": { "settings": {
+        "image": "a:1", "createOptions": { "HostConfig": { "Binds": ["/home/hcsshares/other:/in"] } } } } } } } } }"#;
+    let other = folder.file("other.json", other);
+    let ran = run(&["check", "--twin", &twin, &other, "--format", "json"]);
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stdout.contains("share `other`") && ran.stdout.contains("status-crash"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("share `in`"), "{}", ran.stdout);
+
+    let no_twin = folder.file("no-twin.json", SILENT);
+    let ran = run(&["check", "--twin", &no_twin]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("is no twin: expected `properties` with `desired`"), "{}", ran.stderr);
+}
+
+#[test]
+fn status_shows_what_a_twin_of_the_agent_says() {
+    let folder = Folder::new("status-twin");
+    let twin = folder.file("twin.json", TWIN);
+    let ran = run(&["status", "--source", "process", "--twin", &twin]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let row = |module: &str| ran.stdout.lines().find(|line| line.starts_with(module)).unwrap_or_default();
+    assert!(row("scorer").contains("blocked") && row("scorer").contains("backoff"), "{}", ran.stdout);
+    assert!(row("writer").contains("blocked") && row("writer").contains("status-not-reported"), "{}", ran.stdout);
+    assert!(row("viewer").contains("ready") && row("viewer").contains("running"), "{}", ran.stdout);
+    let agent = "IoT Edge: Kubernetes, amd64, 2 nodes, looked at deployment 4, code 200";
+    assert!(ran.stdout.contains(agent) && ran.stdout.contains("source twin: answered"), "{}", ran.stdout);
+    let json = run(&["status", "--source", "process", "--twin", &twin, "--format", "json"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["modules"]["scorer"]["rule"], &json["agent"]["code"]), (&"status-crash".into(), &200.into()));
 }
 
 #[test]

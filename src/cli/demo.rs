@@ -264,7 +264,7 @@ fn tell(device: &Device, what: &str, lines: &[String]) -> std::io::Result<()> {
     let mut text = String::new();
     let mut head = format!("{:5.2} s  {what:10}", device.elapsed().as_secs_f64());
     for line in lines {
-        let _ = writeln!(text, "{head:20}{line}");
+        let _ = writeln!(text, "{head:19} {line}");
         head.clear();
     }
     super::say(&text)

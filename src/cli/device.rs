@@ -13,6 +13,7 @@ use crate::evidence::{Observed, RuntimeTwins, Snapshot, SourceLine, Why};
 use crate::iotedge::{Identity, Proof};
 use crate::manifest::Manifest;
 use crate::output::{Judged, status};
+use crate::settings::Settings;
 use crate::sources::{
     Docker, Look, OwnProcess, PodResources, Ports, Question, Sight, Source, Surroundings, WorkloadList,
 };
@@ -42,9 +43,9 @@ pub(super) enum SourceName {
     Network,
 }
 
-/// What `snapshot` can be told.
+/// What is looked at.
 #[derive(Debug, clap::Args)]
-pub(super) struct SnapshotCommand {
+struct LookArgs {
     /// Where to look
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE", default_value = "all")]
     source: Vec<SourceName>,
@@ -56,6 +57,31 @@ pub(super) struct SnapshotCommand {
     /// The twin of $edgeAgent as IoT Hub shows it, or a list of twins; without --manifest also the deployment
     #[arg(long, value_name = "FILE")]
     twin: Option<PathBuf>,
+}
+
+/// What is judged by.
+#[derive(Debug, clap::Args)]
+pub(super) struct JudgeArgs {
+    #[command(flatten)]
+    pub(super) check: CheckArgs,
+
+    /// Settings to use in place of .edgeshift.toml in the current folder; flags win over both
+    #[arg(long, value_name = "FILE")]
+    pub(super) settings: Option<PathBuf>,
+}
+
+impl JudgeArgs {
+    /// The settings in force.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(self.check.settings(&input::settings(self.settings.as_deref())?)?)
+    }
+}
+
+/// What `snapshot` can be told.
+#[derive(Debug, clap::Args)]
+pub(super) struct SnapshotCommand {
+    #[command(flatten)]
+    look: LookArgs,
 
     /// The file to write; stdout without it
     #[arg(long, short, value_name = "FILE")]
@@ -65,28 +91,15 @@ pub(super) struct SnapshotCommand {
 /// What `status` can be told.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusCommand {
-    /// Where to look
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE", default_value = "all")]
-    source: Vec<SourceName>,
-
-    /// The deployment that is to run here
-    #[arg(long, value_name = "FILE")]
-    manifest: Option<PathBuf>,
-
-    /// The twin of $edgeAgent as IoT Hub shows it, or a list of twins; without --manifest also the deployment
-    #[arg(long, value_name = "FILE")]
-    twin: Option<PathBuf>,
+    #[command(flatten)]
+    look: LookArgs,
 
     /// Show this snapshot, and look at nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "manifest", "twin"])]
     snapshot: Option<PathBuf>,
 
     #[command(flatten)]
-    check: CheckArgs,
-
-    /// Settings to use in place of .edgeshift.toml in the current folder; flags win over both
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
+    judge: JudgeArgs,
 
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
@@ -95,7 +108,7 @@ pub(super) struct StatusCommand {
 
 /// Takes a snapshot and writes it down.
 pub(super) fn snapshot(command: &SnapshotCommand) -> anyhow::Result<Exit> {
-    let json = look(&command.source, command.manifest.as_deref(), command.twin.as_deref())?.to_json();
+    let json = command.look.look()?.to_json();
     match &command.output {
         None => say(&json)?,
         Some(path) => write(path, &json).with_context(|| format!("cannot write {}", path.display()))?,
@@ -105,17 +118,23 @@ pub(super) fn snapshot(command: &SnapshotCommand) -> anyhow::Result<Exit> {
 
 /// Shows how every module stands.
 pub(super) fn status(command: &StatusCommand, style: Style) -> anyhow::Result<Exit> {
-    let settings = command.check.settings(&input::settings(command.settings.as_deref())?)?;
+    let settings = command.judge.settings()?;
     let snapshot = match &command.snapshot {
         Some(path) => read(path)?,
-        None => look(&command.source, command.manifest.as_deref(), command.twin.as_deref())?,
+        None => command.look.look()?,
     };
-    let judged = Judged::of_device(snapshot, &settings, &command.check);
+    let judged = Judged::of_device(snapshot, &settings, &command.judge.check);
     say(&match command.format {
         super::ListFormat::Text => status::text(&judged, None, style.width),
         super::ListFormat::Json => status::json(&judged, None),
     })?;
     Ok(Exit::Pass)
+}
+
+impl LookArgs {
+    fn look(&self) -> anyhow::Result<Snapshot> {
+        look(&self.source, self.manifest.as_deref(), self.twin.as_deref())
+    }
 }
 
 /// Looks once at `names` and joins the deployment in the file `manifest` and the twins in the file `twin`. What comes back

@@ -24,7 +24,6 @@ use crate::manifest::Manifest;
 use crate::output::{self, CheckResult, Judged, JudgedSettings, Reason, Rejected, text::Style};
 use crate::report::{Report, Status};
 use crate::verbs;
-use crate::verbs::check::CheckArgs;
 use crate::verbs::explain::ExplainArgs;
 use crate::verbs::render::RenderArgs;
 
@@ -89,11 +88,7 @@ struct CheckCommand {
     snapshot: Option<PathBuf>,
 
     #[command(flatten)]
-    check: CheckArgs,
-
-    /// Settings to use in place of .edgeshift.toml in the current folder; flags win over both
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
+    judge: device::JudgeArgs,
 
     /// How to print the report
     #[arg(long, value_enum, default_value = "text")]
@@ -201,8 +196,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
-    let base = input::settings(command.settings.as_deref())?;
-    let settings = command.check.settings(&base)?;
+    let settings = command.judge.settings()?;
+    let args = &command.judge.check;
     let device = match &command.snapshot {
         Some(path) => Some(device::read(path)?),
         None if command.source.is_empty() && command.twin.is_none() => None,
@@ -218,7 +213,7 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     inputs.read(|answer| match answer {
         Answer::Manifest(name, manifest) => {
             match joined(device.as_ref(), manifest, now) {
-                Ok(snapshot) => result.judged.push(Judged::of(name, snapshot, &settings, &command.check)),
+                Ok(snapshot) => result.judged.push(Judged::of(name, snapshot, &settings, args)),
                 Err(message) => result.rejected.push(Rejected::unreadable(name, message)),
             }
             progress.step();
@@ -235,12 +230,12 @@ fn check(command: &CheckCommand) -> anyhow::Result<Exit> {
     });
     progress.finish();
     if let Some(device) = device.filter(|_| command.paths.is_empty()) {
-        result.judged.push(Judged::of_device(device, &settings, &command.check));
+        result.judged.push(Judged::of_device(device, &settings, args));
     }
     let reports: Vec<&Report> = result.judged.iter().map(|judged| &judged.report).collect();
     let report = verbs::check::check_settings(&settings, &reports, now);
-    let name = input::settings_name(command.settings.as_deref()).display().to_string();
-    result.settings = Some(JudgedSettings { name, status: command.check.verdict(&report), report });
+    let name = input::settings_name(command.judge.settings.as_deref()).display().to_string();
+    result.settings = Some(JudgedSettings { name, status: args.verdict(&report), report });
     if skipped > 0 {
         let (files, are) = if skipped == 1 { ("file", "is") } else { ("files", "are") };
         let was = if skipped == 1 { "was" } else { "were" };

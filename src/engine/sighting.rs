@@ -16,6 +16,8 @@ pub struct Sighting<'a> {
     pub declared: Option<Module<'a>>,
     /// As IoT Edge reports it.
     pub reported: Option<&'a ModuleState>,
+    /// What IoT Edge's agent says of itself, where it says which modules run.
+    pub agent: Option<&'a AgentTwin>,
     /// Its container.
     pub container: Option<&'a Container>,
     /// The engine that was looked at, whether it has such a container or not.
@@ -92,6 +94,7 @@ pub(super) fn sightings(snapshot: &Snapshot) -> Vec<Sighting<'_>> {
         id,
         declared: declared.get(id).copied(),
         reported: reported.and_then(|modules| modules.get(id)),
+        agent: snapshot.agent.known().filter(|_| reported.is_some()),
         container: engine.and_then(|engine| engine.containers.get(id)),
         engine,
         process: process.filter(|process| process.module.as_deref() == Some(id)),

@@ -7,8 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::process::is_share;
+
 /// What the names of NVIDIA's runtimes start with: `nvidia`, `nvidia-cdi`.
 pub(super) const NVIDIA: &str = "nvidia";
+
+/// File systems of disks and of memory.
+const LOCAL: [&str; 8] = ["btrfs", "ext2", "ext3", "ext4", "overlay", "tmpfs", "xfs", "zfs"];
 
 /// A Docker engine, as far as IoT Edge's modules go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,9 +209,13 @@ pub struct Mounted {
     /// Whether it is a directory of the host with nothing in it; none where that was not seen.
     #[serde(default)]
     pub is_empty: Option<bool>,
-    /// The file system that a volume's options name: `nfs`, `cifs`. A share that Docker itself mounts is one of them.
+    /// The file system: as the kernel shows it in the mount table of the container, where its process can be seen; else what
+    /// the options of a volume name. A share is `nfs`, `nfs4` or `cifs`.
     #[serde(default)]
     pub file_system: Option<String>,
+    /// The driver of a volume, where it is not Docker's own `local`: what stands behind such a volume, the driver alone knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
 }
 
 /// A port of a container that is published on the host.
@@ -307,8 +316,65 @@ impl Container {
     }
 }
 
+impl Mounted {
+    /// Whether a share of the network is mounted; none where its file system is not known, or may be either (`fuse`, `autofs`).
+    pub fn is_share(&self) -> Option<bool> {
+        let system = self.file_system.as_deref()?;
+        if is_share(system) { Some(true) } else { LOCAL.contains(&system).then_some(false) }
+    }
+}
+
+impl ProxyAnswer {
+    /// What the head of an answer to CONNECT says, as far as it was read; none while more of it has to be. A line that is no
+    /// consent is enough; of a consent all of the head belongs to the proxy. Where `is_all`, nothing more comes.
+    pub fn of_head(head: &[u8], is_all: bool) -> Option<Self> {
+        let is_whole =
+            || [&b"\n\n"[..], b"\r\n\r\n"].iter().any(|end| head.windows(end.len()).any(|part| part == *end));
+        match status(head) {
+            _ if !is_all && !head.contains(&b'\n') => None,
+            Some(200..=299) => (is_all || is_whole()).then_some(ProxyAnswer::Connects),
+            Some(status) => Some(ProxyAnswer::Refuses(status)),
+            None => Some(ProxyAnswer::Fails("it does not speak HTTP".to_owned())),
+        }
+    }
+}
+
+/// The number in `HTTP/1.1 200 OK`.
+fn status(head: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(head.split(|byte| *byte == b'\n').next()?).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    words.next().filter(|version| version.starts_with("HTTP/1."))?;
+    words.next()?.parse().ok().filter(|status| (100..1000).contains(status))
+}
+
 impl std::fmt::Display for PublishedPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} -> {}/{}", self.host, self.container, self.protocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_a_proxys_answer_is_judged_as_soon_as_it_can_be() {
+        let refuses = |status| Some(ProxyAnswer::Refuses(status));
+        let fails = || Some(ProxyAnswer::Fails("it does not speak HTTP".to_owned()));
+        let connects = || Some(ProxyAnswer::Connects);
+        for (head, meanwhile, at_last) in [
+            ("", None, fails()),
+            ("HTTP/1.1 40", None, fails()),
+            ("HTTP/1.1 407 Who", None, refuses(407)),
+            ("HTTP/1.0 403\r\n", refuses(403), refuses(403)),
+            ("HTTP/1.1 200 OK\r\nVia: a\r\n", None, connects()),
+            ("HTTP/1.1 200 OK\r\nVia: a\r\n\r\n", connects(), connects()),
+            ("HTTP/1.1 200\n\n", connects(), connects()),
+            ("HTTP/2 200\r\n\r\n", fails(), fails()),
+            ("SSH-2.0-x\r\n", fails(), fails()),
+        ] {
+            assert_eq!(ProxyAnswer::of_head(head.as_bytes(), false), meanwhile, "{head:?}");
+            assert_eq!(ProxyAnswer::of_head(head.as_bytes(), true), at_last, "{head:?}");
+        }
     }
 }

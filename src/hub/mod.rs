@@ -6,3 +6,4 @@ pub mod method;
 pub mod mirror;
 pub mod reported;
 pub mod topic;
+pub mod twin_change;

@@ -13,4 +13,4 @@ pub use identity::{Identity, IdentityError, Proof};
 pub use sas::{Key, KeyError, Resource, Token};
 #[cfg(feature = "azure-sdk")]
 pub use sdk::SdkCredentials;
-pub use workload::{Sibling, Workload, WorkloadError};
+pub use workload::{Listing, Sibling, Workload, WorkloadError};

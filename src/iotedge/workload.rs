@@ -44,8 +44,16 @@ enum Server {
     Tcp { host: String, port: u16 },
 }
 
-/// A module of the same device as IoT Edge lists it. On Kubernetes the list is always empty, which says nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The answer to `GET /modules`. On Kubernetes the list is always empty, which says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Listing {
+    /// Every module of the device.
+    pub modules: Vec<Sibling>,
+}
+
+/// A module of the same device as IoT Edge lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Details")]
 pub struct Sibling {
     /// Its id.
     pub name: String,
@@ -111,11 +119,6 @@ struct Bundle {
 }
 
 #[derive(Deserialize)]
-struct Listed {
-    modules: Vec<Details>,
-}
-
-#[derive(Deserialize)]
 struct Details {
     name: String,
     config: Config,
@@ -171,8 +174,8 @@ impl Workload {
 
     /// Every module of the device, with its labels; nothing more is in IoT Edge's list.
     pub async fn modules(&self) -> Result<Vec<Sibling>, WorkloadError> {
-        let Listed { modules } = self.ask(&Method::GET, "/modules", None).await?;
-        Ok(modules.into_iter().map(Sibling::from).collect())
+        let Listing { modules } = self.ask(&Method::GET, "/modules", None).await?;
+        Ok(modules)
     }
 
     /// Remembers a token for those who cannot wait for one.

@@ -1,5 +1,7 @@
 //! Environment variables, from both places where a deployment writes them.
 
+use core::net::Ipv4Addr;
+
 use super::Module;
 use crate::finding::Fix;
 use crate::text::{At, Document, Kind, NodeId, Path, Span};
@@ -128,14 +130,28 @@ fn value_at(member: At<'_>) -> Option<At<'_>> {
     if member.kind() == Kind::Object { member.get_ignoring_case("value") } else { Some(member) }
 }
 
-/// Whether the value of a `no_proxy` covers `host`: by its name, by a domain that it is in, or by `*`.
+/// Whether the value of a `no_proxy` covers `host`: by its name, by a domain that it is in, by `*`, or an address by a network
+/// that it is in (`172.28.0.0/16`), which not every program understands.
 pub(crate) fn excepts(list: &str, host: &str) -> bool {
     let host = host.to_ascii_lowercase();
+    let address: Option<Ipv4Addr> = host.parse().ok();
     list.split([',', ';', ' ']).any(|entry| {
+        if address.is_some_and(|address| is_in(entry, address)) {
+            return true;
+        }
         let entry = entry.trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase();
         let domain = host.strip_suffix(&entry).filter(|_| !entry.is_empty());
         entry == "*" || domain.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     })
+}
+
+/// Whether `address` is in the network that `entry` writes: `172.28.0.0/16`.
+fn is_in(entry: &str, address: Ipv4Addr) -> bool {
+    let network = entry.split_once('/').and_then(|(start, bits)| {
+        let (start, bits) = (start.parse::<Ipv4Addr>().ok()?, bits.parse::<u32>().ok()?);
+        Some((start, u32::MAX.checked_shl(32_u32.checked_sub(bits)?).unwrap_or(0)))
+    });
+    network.is_some_and(|(start, mask)| u32::from(start) & mask == u32::from(address) & mask)
 }
 
 impl<'m> Module<'m> {
@@ -168,10 +184,21 @@ mod tests {
             (".svc", "cache.iotedge.svc"),
             ("*.b", "a.b"),
             ("Cache", "cache"),
+            ("a 172.28.0.0/16", "172.28.3.4"),
+            ("0.0.0.0/0", "172.28.3.4"),
+            ("172.28.3.4/32,b", "172.28.3.4"),
         ] {
             assert!(excepts(list, host), "{list} {host}");
         }
-        for (list, host) in [("", "localhost"), ("ache", "cache"), ("localhost2", "localhost"), (",,", "x")] {
+        for (list, host) in [
+            ("", "localhost"),
+            ("ache", "cache"),
+            ("localhost2", "localhost"),
+            (",,", "x"),
+            ("172.28.0.0/16", "172.27.0.1"),
+            ("172.28.0.0/33", "172.28.0.1"),
+            ("1.2.3.0/24", "1.2.3.x"),
+        ] {
             assert!(!excepts(list, host), "{list} {host}");
         }
     }

@@ -77,6 +77,7 @@ registry! {
         gateway_address
         service_variables
         port_not_bound
+        port_taken
         sibling_unreachable
         sidecar
         iot_hub
@@ -226,6 +227,7 @@ registry! {
         disconnected
         conflict
         not_applied
+        not_reported
         deployment_code
         unknown
         platform

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use docker::Docker;
+pub use docker::{Docker, EngineAnswers};
 pub use network::{Ports, Surroundings};
 pub use pod_resources::PodResources;
 pub use process::OwnProcess;

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use hyper::http::uri::PathAndQuery;
-use prost::Message;
+use prost::{DecodeError, Message};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
@@ -102,13 +102,17 @@ impl PodResources {
             }
         }
         let pods = answer.map_err(|status| format!("the kubelet does not list its pods: {}", reason(&status)))?;
-        let allocatable = match ask::<Allocatable>(&channel, ALLOCATABLE).await {
-            Ok(answer) => Some(grants(answer.devices)),
-            // Not before 1.21, and not where it is switched off.
-            Err(_) => None,
-        };
-        let modules = pods.pods.into_iter().filter_map(module);
-        Ok(Grants { modules: joined(modules), allocatable })
+        // Not before 1.21, and not where it is switched off.
+        let allocatable = ask::<Allocatable>(&channel, ALLOCATABLE).await.ok();
+        Ok(read(pods, allocatable))
+    }
+
+    /// What a kubelet says with these messages: of `List`, and of `GetAllocatableResources`, if it answers that.
+    ///
+    /// # Errors
+    /// One of them is no such message.
+    pub fn read(list: &[u8], allocatable: Option<&[u8]>) -> Result<Grants, DecodeError> {
+        Ok(read(Pods::decode(list)?, allocatable.map(Allocatable::decode).transpose()?))
     }
 }
 
@@ -134,6 +138,11 @@ async fn ask<A: Message + Default + 'static>(channel: &Channel, method: &'static
     grpc.unary(Request::new(Nothing {}), PathAndQuery::from_static(method), codec)
         .await
         .map(tonic::Response::into_inner)
+}
+
+fn read(pods: Pods, allocatable: Option<Allocatable>) -> Grants {
+    let modules = pods.pods.into_iter().filter_map(module);
+    Grants { modules: joined(modules), allocatable: allocatable.map(|answer| grants(answer.devices)) }
 }
 
 /// What the container of a module holds, if the pod is a module's: it has the proxy and one container more, after whose name

@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the kernel says these things in files")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,14 +11,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use super::{Look, Question, Sight, Source, proxy};
-use crate::evidence::{Limits, Namespaces, Observed, Process, Space, Volume, Why};
+use crate::evidence::{Limits, Namespaces, Observed, Owner, Process, Space, Volume, Why};
 
-/// Mount points that every container has.
-const USUAL: [&str; 4] = ["/", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
-/// Where the kernel shows itself.
-const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
-/// Version 1 says "no limit" with the largest number of pages; no device has that much memory, bytes.
-const UNLIMITED: i64 = 1 << 60;
 /// How long a file system may take to say how full it is. One whose server is away never comes back.
 const ANSWER: Duration = Duration::from_secs(1);
 /// The numbers of the host's own namespaces, the same on every kernel (Linux, `include/linux/proc_ns.h`).
@@ -51,25 +45,15 @@ impl OwnProcess {
 
     /// Version and limits of the control group.
     fn limits(&self) -> (Option<u8>, Limits) {
-        let number = |text: &str| text.trim().parse::<i64>().ok();
-        let cpus = |quota: Option<i64>, period: Option<i64>| {
-            let (quota, period) = (quota.filter(|quota| *quota > 0)?, period.filter(|period| *period > 0)?);
-            quota.checked_mul(1_000_000_000)?.checked_div(period)
-        };
+        let at = |path: &str| self.read(&format!("sys/fs/cgroup/{path}"));
+        let text = |path: &str| at(path).unwrap_or_default();
         if self.root.join("sys/fs/cgroup/cgroup.controllers").exists() {
-            let memory = self.read("sys/fs/cgroup/memory.max").and_then(|text| number(&text));
-            let cpu = self.read("sys/fs/cgroup/cpu.max").unwrap_or_default();
-            let mut words = cpu.split_ascii_whitespace().map(number);
-            let (quota, period) = (words.next().flatten(), words.next().flatten());
-            return (Some(2), Limits { memory, nano_cpus: cpus(quota, period) });
+            return (Some(2), Limits::of_version_2(&text("memory.max"), &text("cpu.max")));
         }
-        let at = |path: &str| self.read(&format!("sys/fs/cgroup/{path}")).and_then(|text| number(&text));
         let memory = at("memory/memory.limit_in_bytes");
-        let limits = Limits {
-            memory: memory.filter(|memory| *memory < UNLIMITED),
-            nano_cpus: cpus(at("cpu/cpu.cfs_quota_us"), at("cpu/cpu.cfs_period_us")),
-        };
-        (memory.map(|_| 1), limits)
+        let version = memory.as_ref().map(|_| 1);
+        let (quota, period) = (text("cpu/cpu.cfs_quota_us"), text("cpu/cpu.cfs_period_us"));
+        (version, Limits::of_version_1(&memory.unwrap_or_default(), &quota, &period))
     }
 }
 
@@ -137,7 +121,7 @@ impl Source for OwnProcess {
                 device: self.variable("IOTEDGE_DEVICEID").map(str::to_owned),
                 cgroup,
                 limits,
-                mounts: self.measured(mounts.lines().filter_map(volume).collect()).await,
+                mounts: self.measured(mounts.lines().filter_map(Volume::of_mount).collect()).await,
                 proxies: proxy::proxies(variables, self.variable("IOTEDGE_IOTHUBHOSTNAME"), false).await,
                 no_proxy: self.variable("no_proxy").map(str::to_owned),
                 visible_devices: self.variable("NVIDIA_VISIBLE_DEVICES").map(str::to_owned),
@@ -183,22 +167,14 @@ fn is_empty(path: &Path) -> Option<bool> {
     Some(!names.any(|name| name != "lost+found"))
 }
 
-/// A line of `mountinfo`, if it is a mount that somebody asked for: `… ROOT TARGET OPTIONS … - TYPE SOURCE …`.
-fn volume(line: &str) -> Option<Volume> {
-    let (left, right) = line.split_once(" - ")?;
-    let mut fields = left.split(' ').skip(4);
-    let (target, options) = (fields.next()?, fields.next()?);
-    let is_kernels = KERNEL.iter().any(|above| Path::new(target).starts_with(above));
-    if USUAL.contains(&target) || is_kernels {
-        return None;
-    }
-    Some(Volume {
-        target: target.replace("\\040", " "),
-        file_system: right.split(' ').next()?.to_owned(),
-        read_only: options.split(',').any(|option| option == "ro"),
-        is_empty: None,
-        space: Observed::not_given("the space of its file system"),
-    })
+/// The file systems that are mounted in the container `id`, by target, as the kernel shows them of its process `pid`. Nothing where
+/// the process of that number is another one: the engine's numbers are those of its own machine and namespace.
+pub(super) fn file_systems(pid: i64, id: &str) -> BTreeMap<String, String> {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let is_its = matches!(Owner::of(&read("cgroup"), ""), Owner::Container(ids) if ids.iter().any(|other| other == id));
+    let table = if is_its { read("mountinfo") } else { String::new() };
+    // Of two mounts at one place the later one is seen.
+    table.lines().filter_map(Volume::of_mount).map(|volume| (volume.target, volume.file_system)).collect()
 }
 
 #[cfg(test)]
@@ -294,7 +270,7 @@ mod tests {
     async fn a_mount_that_hangs_is_named_and_asked_once() {
         let asked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         asked.lock().unwrap().insert("/share".to_owned());
-        let share = volume("1 0 8:1 / /share rw - nfs s:/x rw").unwrap();
+        let share = Volume::of_mount("1 0 8:1 / /share rw - nfs s:/x rw").unwrap();
         let share = measured(share, PathBuf::from("/"), asked).await;
         let Observed::Unknown(why) = share.space else { panic!("{share:?}") };
         assert_eq!(why.what, "/share has not answered since it was asked before");

@@ -98,43 +98,25 @@ impl Place {
         let user =
             user.map(|user| format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(user))).unwrap_or_default();
         let request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{user}\r\n");
-        let mut head = Vec::new();
         let exchange = async {
             stream.write_all(request.as_bytes()).await?;
-            // What follows a refusal does not matter; what follows the head of a consent is the host's.
-            while head.len() < MAX_HEAD && !is_whole(&head) {
-                if stream.read_buf(&mut head).await? == 0 {
-                    break;
+            let (mut head, mut is_all) = (Vec::new(), false);
+            loop {
+                if let Some(answer) = ProxyAnswer::of_head(&head, is_all) {
+                    return Ok::<_, std::io::Error>(answer);
                 }
+                is_all = stream.read_buf(&mut head).await? == 0 || head.len() >= MAX_HEAD;
             }
-            Ok::<_, std::io::Error>(())
         };
-        exchange.await.map_err(|error| ProxyAnswer::Fails(error.kind().to_string()))?;
-        match status(&head) {
-            Some(200..=299) => Ok(stream),
-            Some(status) => Err(ProxyAnswer::Refuses(status)),
-            None => Err(ProxyAnswer::Fails("it does not speak HTTP".to_owned())),
+        match exchange.await.map_err(|error| ProxyAnswer::Fails(error.kind().to_string()))? {
+            ProxyAnswer::Connects => Ok(stream),
+            answer => Err(answer),
         }
     }
 
     async fn connect(&self) -> Result<TcpStream, ProxyAnswer> {
         TcpStream::connect(&self.address).await.map_err(|error| ProxyAnswer::Fails(error.kind().to_string()))
     }
-}
-
-/// Whether the head of an answer can be judged: a line that is no consent, or all of it.
-fn is_whole(head: &[u8]) -> bool {
-    let line = head.contains(&b'\n');
-    let consents = status(head).is_some_and(|status| (200..300).contains(&status));
-    line && (!consents || head.windows(2).any(|two| two == b"\n\n") || head.windows(4).any(|four| four == b"\r\n\r\n"))
-}
-
-/// The number in `HTTP/1.1 200 OK`.
-fn status(line: &[u8]) -> Option<u16> {
-    let line = std::str::from_utf8(line.split(|byte| *byte == b'\n').next()?).ok()?;
-    let mut words = line.split_ascii_whitespace();
-    words.next().filter(|version| version.starts_with("HTTP/1."))?;
-    words.next()?.parse().ok().filter(|status| (100..1000).contains(status))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn is_exception(argument: &Argument<'_>) -> bool {
 }
 
 /// Whose `address` is, in the configuration that devices come with.
-fn owner(address: Ipv4Addr) -> Option<&'static str> {
+pub(crate) fn owner(address: Ipv4Addr) -> Option<&'static str> {
     match address.octets() {
         [172, 28, 0, 1] => Some("address of Kubernetes itself"),
         [172, 28, 0, 10] => Some("address of the cluster's DNS"),

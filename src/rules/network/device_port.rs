@@ -6,7 +6,7 @@ use crate::target::Platform;
 use crate::text::At;
 
 /// The ports that the device keeps for itself, and for what.
-const RESERVED: [(u16, &str); 2] = [(31000, "Kubernetes dashboard"), (31001, "Edge container registry")];
+pub(super) const RESERVED: [(u16, &str); 2] = [(31000, "Kubernetes dashboard"), (31001, "Edge container registry")];
 
 rule! {
     /// # Port of the device

@@ -66,9 +66,18 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     }
     Verdict::each(listeners, |(port, places)| {
         let (first, more) = places.split_first()?;
-        let held_once = port == RESERVED_ONCE && context.agent < Agent::beta(13);
-        (held_once || RESERVED.contains(&port)).then(|| finding(port, first, more))
+        is_reserved(port, context).then(|| finding(port, first, more))
     })
+}
+
+/// Whether the sidecar holds `port`.
+pub(super) fn is_reserved(port: u16, context: &Context<'_>) -> bool {
+    RESERVED.contains(&port) || (port == RESERVED_ONCE && context.agent < Agent::beta(13))
+}
+
+/// Whether the deployment says that `module` listens on `port`.
+pub(super) fn names(module: Module<'_>, port: u16) -> bool {
+    declared(module).into_iter().chain(configured(module)).any(|(number, _)| number == port)
 }
 
 fn finding(port: u16, first: &Listener, more: &[Listener]) -> Finding {

@@ -1,7 +1,7 @@
 use crate::engine::{Check, Context, Need, Sighting, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
-use crate::kube_model::Call;
-use crate::manifest::{Module, excepts};
+use crate::manifest::{Address, Module, excepts};
+use crate::rules::network::cluster_address::owner;
 use crate::target::Platform;
 use crate::text::Span;
 
@@ -12,9 +12,12 @@ const EDGE_HUB: &str = "edgehub";
 rule! {
     /// # Call to a sibling that goes to the proxy
     ///
-    /// The module that runs has a web proxy, and its `no_proxy` does not cover what it calls on the device: siblings that it is told to call by HTTP,
-    /// and on Kubernetes the sidecar (`localhost`, from which it has its identity) and edgeHub. The proxy does not know these
-    /// names, so the calls fail. What the deployment says is judged by `proxy-no-proxy`; this rule looks at what is in force.
+    /// The module that runs has a web proxy, and its `no_proxy` does not cover what it calls on the device: siblings that it is told to call by HTTP;
+    /// and, of the module that looks, edgeHub by its host name (`IOTEDGE_GATEWAYHOSTNAME`), and on Kubernetes the sidecar (`localhost`, from which it
+    /// has its identity) and addresses of the cluster that it is told to call by HTTP. The proxy does not know these
+    /// names and does not reach these addresses, so the calls fail. What the deployment says is judged by `proxy-no-proxy`; this rule looks at what is in force.
+    ///
+    /// An address is covered by itself or by its network, `172.28.0.0/16`. Not every program understands networks there.
     ///
     /// ## Example
     ///
@@ -46,7 +49,7 @@ rule! {
     needs: &[Need::Inside],
     targets: &[Platform::AseK8s, Platform::AseVm],
     seed: &[],
-    source: "variables of the container, or of the process that looks; migration rules PRX-001; IE-PROXY",
+    source: "variables of the container, or of the process that looks; migration rules PRX-001, NET-009; IE-PROXY; `ase-runtime.md` §2.1",
     check: Check::Running(check),
 }
 
@@ -86,8 +89,7 @@ fn check(sighting: &Sighting<'_>, context: &Context<'_>) -> Verdict {
 
 fn called(sighting: &Sighting<'_>, context: &Context<'_>) -> Vec<Called> {
     let of_siblings = |module: Module<'_>| {
-        let by_http = |call: &&Call<'_>| call.address.scheme.is_some_and(|scheme| ["http", "https"].contains(&scheme));
-        let calls = context.calls.by(module).filter(by_http);
+        let calls = context.calls.by(module).filter(|call| is_http(&call.address));
         let called = calls.map(|call| Called {
             host: call.address.host.to_owned(),
             severity: Severity::Silent,
@@ -109,7 +111,37 @@ fn called(sighting: &Sighting<'_>, context: &Context<'_>) -> Vec<Called> {
             called.push(Called { host: SIDECAR.to_owned(), severity, at: None, why });
         }
         let (severity, why) = (Severity::Warn, "calls of other modules' methods, and WebSockets to edgeHub, fail");
-        called.push(Called { host: EDGE_HUB.to_owned(), severity, at: None, why });
+        let edge_hub = gateway(sighting).unwrap_or(EDGE_HUB).to_owned();
+        called.push(Called { host: edge_hub, severity, at: None, why });
+        called.extend(sighting.declared.into_iter().flat_map(in_cluster));
+    } else if let Some(edge_hub) = gateway(sighting).filter(|_| sighting.process.is_some()) {
+        let why = "calls of other modules' methods, and WebSockets to edgeHub, fail unless the proxy knows the device by this name";
+        called.push(Called { host: edge_hub.to_owned(), severity: Severity::Warn, at: None, why });
     }
     called
+}
+
+/// The host name of edgeHub, as the module that looks has it.
+fn gateway<'a>(sighting: &Sighting<'a>) -> Option<&'a str> {
+    sighting.network?.peers.get("edgeHub").map(|peer| peer.host.as_str())
+}
+
+/// The addresses of the cluster that a module is told to call by HTTP.
+fn in_cluster(module: Module<'_>) -> Vec<Called> {
+    let arguments = module.arguments();
+    let addresses = arguments.iter().flat_map(|argument| {
+        let addresses = argument.addresses().into_iter();
+        addresses.filter(is_http).map(|address| (address.host, argument.part(address.range())))
+    });
+    let called = addresses.filter(|(host, _)| host.parse().ok().and_then(owner).is_some()).map(|(host, at)| Called {
+        host: host.to_owned(),
+        severity: Severity::Silent,
+        at: Some(at),
+        why: "the address is inside the cluster, where the proxy does not reach it, so the call fails",
+    });
+    called.collect()
+}
+
+fn is_http(address: &Address<'_>) -> bool {
+    address.scheme.is_some_and(|scheme| ["http", "https"].contains(&scheme))
 }

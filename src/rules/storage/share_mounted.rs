@@ -12,8 +12,10 @@ rule! {
     /// the host, a volume on the host's own disk, or nothing. The module runs, its input never arrives, and its output stays where nobody looks.
     /// A share that is mounted and does not answer is found as well.
     ///
-    /// Of the module that looks, the kernel says what is mounted: a share has the file system `nfs` or `cifs`. Of siblings the Docker engine says
-    /// which directory of the host they have, whether it is empty, and which file system the options of a volume name.
+    /// Of the module that looks, the kernel says what is mounted: a share has the file system `nfs` or `cifs`. Of siblings it says the same where
+    /// their processes can be seen: on the host itself, or in a module with the process namespace of the host. Elsewhere the Docker engine says
+    /// which directory of the host they have, whether it is empty, and which file system the options of a volume name (`type` and `o=addr=…`). What a volume's
+    /// own driver does is not known, and not judged. A directory of the host shows what was mounted there when the container started.
     ///
     /// What is declared as a share: on Kubernetes a mount of type `volume`, on Docker one whose name is among `site.shares`; and everywhere a path
     /// below `/home/hcsshares`, or below one of `site.share_paths`.
@@ -44,9 +46,12 @@ rule! {
     needs: &[Need::Inside],
     targets: &[Platform::AseK8s, Platform::AseVm],
     seed: &[],
-    source: "`ase-runtime.md` §2.6; migration rules STO-001, STO-006; `/proc/self/mountinfo`, Docker `Mounts`",
+    source: "`ase-runtime.md` §2.6; migration rules STO-001, STO-006; `/proc/PID/mountinfo`, Docker `Mounts` and options of volumes",
     check: Check::Running(check),
 }
+
+const LOST: &str =
+    "the module runs as if all were well; its input never arrives, and its output stays where nobody looks";
 
 /// A share that the deployment declares, or that a path of the host names.
 struct Share<'a> {
@@ -136,13 +141,32 @@ fn of_container(id: &str, share: &Share<'_>, container: &Container) -> Option<Fi
     let Some(mount) = container.mounts.iter().find(|mount| is_at(share.target, &mount.target)) else {
         return Some(missing(id, share));
     };
-    let is_share = mount.file_system.as_deref().is_some_and(|system| system.starts_with("nfs") || system == "cifs");
-    if mount.kind == "volume" && !is_share {
+    let is_share = mount.is_share();
+    if is_share == Some(true) {
+        return None;
+    }
+    if mount.kind == "volume" {
+        // A volume of Docker's own without options is a directory of the host; what others are, only their file system tells.
+        let is_directory = mount.driver.is_none() && mount.file_system.is_none();
         let message =
             format!("`{}` of `{id}` is a volume on the host's own disk, not the share `{}`", share.target, share.name);
-        return Some(replaced(finding(Severity::Silent, share, message)));
+        let is_local = is_share == Some(false) || is_directory;
+        return is_local.then(|| replaced(finding(Severity::Silent, share, message)));
     }
-    (mount.is_empty == Some(true)).then(|| {
+    let empty = mount.is_empty == Some(true);
+    // On the FPGA device the shares are below that path, on whatever file system.
+    let of_host = matches!(HostPath::of(&mount.source), HostPath::Share { .. });
+    if let Some(system) = mount.file_system.as_ref().filter(|_| is_share == Some(false) && !of_host) {
+        let severity = if empty { Severity::Silent } else { Severity::Warn };
+        let message = format!(
+            "`{}` of `{id}` is `{}` of the host on `{system}`, not the share `{}`",
+            share.target, mount.source, share.name
+        );
+        let way_out =
+            "mount the share there on the host, and start the module anew: a container keeps what it started with";
+        return Some(finding(severity, share, message).because(LOST).fix(Fix::advice(way_out)));
+    }
+    empty.then(|| {
         let message =
             format!("`{}` of `{id}`, the share `{}` by `{}`, is empty", share.target, share.name, mount.source);
         finding(Severity::Silent, share, message)
@@ -163,9 +187,9 @@ fn missing(id: &str, share: &Share<'_>) -> Finding {
 }
 
 fn replaced(finding: Finding) -> Finding {
-    finding
-        .because("the module runs as if all were well; its input never arrives, and its output stays where nobody looks")
-        .fix(Fix::advice("make the share with \"Use the share with Edge compute\", or mount it on the host, and start the module anew"))
+    finding.because(LOST).fix(Fix::advice(
+        "make the share with \"Use the share with Edge compute\", or mount it on the host, and start the module anew",
+    ))
 }
 
 fn finding(severity: Severity, share: &Share<'_>, message: String) -> Finding {
