@@ -24,11 +24,11 @@ rule! {
     ///
     /// The agent reads createOptions into types of its own, and then works with them. It stumbles over an option of
     /// another type (`"Memory": "512m"`, a list in place of an object) even where the option does nothing on Kubernetes,
-    /// over `null` among the elements of a list, over a port that is made of slashes alone, and over a key that stands
-    /// there in two spellings. Whatever it stumbles over ends its work for **all**
-    /// modules.
+    /// over `null` in place of a number or a boolean or among the elements of a list, over a port that is made of slashes
+    /// alone, and over a key that stands there in two spellings. Whatever it stumbles over ends its work for **all** modules.
     ///
-    /// Text that spells a number or a boolean is fine: `"Privileged": "true"`.
+    /// Text that spells a number or a boolean is fine: `"Privileged": "true"`. Of Docker's words for `RestartPolicy` the agent
+    /// reads `no` and `always`, but not `on-failure`, `unless-stopped` or an empty one.
     ///
     /// ## Example
     ///
