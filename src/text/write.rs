@@ -148,8 +148,19 @@ mod tests {
         let document = Document::parse(Source::new("t", text)).unwrap();
         let read: Value = serde_json::from_str(text).unwrap();
         assert_eq!(value(document.root()).unwrap().to_string(), read.to_string());
+        assert_eq!(serde_json::to_string(&Written(document.root())).unwrap(), read.to_string());
         let document = Document::parse(Source::new("t", "[1e999]")).unwrap();
         assert_eq!(value(document.root()), None);
+        assert_eq!(serde_json::to_string(&Written(document.root())).unwrap(), "[null]");
+    }
+
+    #[test]
+    fn many_members_are_written_as_few_are() {
+        let members: Vec<String> = (0..FEW * 2).map(|i| format!(r#""k{}":{i}"#, i % (FEW + 1))).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let document = Document::parse(Source::new("t", text.as_str())).unwrap();
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&Written(document.root())).unwrap(), read.to_string());
     }
 
     #[test]
