@@ -399,7 +399,7 @@ fn render_shows_objects_what_is_ignored_and_what_stops_the_agent() {
     let fields = "containers[mymodule].env[KEY].value, containers[mymodule].env[MODE]";
     assert!(diff.stdout.ends_with(&format!("\nMy_Module restarts: {fields}\n")), "{}", diff.stdout);
     assert!(!diff.stdout.contains("hunter"), "{}", diff.stdout);
-    let piped = run_with(&["render", "-", "--format", "tree"], &std::fs::read_to_string(&old).unwrap(), &[]);
+    let piped = run_with(&["render", "-", "--format", "tree"], &fs::read_to_string(&old).unwrap(), &[]);
     assert!(piped.stdout.starts_with("My_Module\n├─ pod mymodule\n"), "{}", piped.stdout);
 
     let bad = folder.file("bad.json", module(r#"{ "Labels": { "": "x" } }"#, "v"));
@@ -416,7 +416,7 @@ fn render_shows_objects_what_is_ignored_and_what_stops_the_agent() {
         ("half.json", r#"{ "HostConfig": "#, "half.json:1:1: one `}` missing"),
         ("other.json", r#"{ "a": 1 }"#, "other.json is JSON but not an IoT Edge deployment"),
     ] {
-        let broken = folder.file(name, text.to_owned());
+        let broken = folder.file(name, text);
         for arguments in [["render", &broken].as_slice(), &["render", "--diff", &old, &broken]] {
             let ran = run(arguments);
             assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{arguments:?}");

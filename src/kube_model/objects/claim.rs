@@ -102,6 +102,9 @@ mod tests {
         format!(r#"{{"Type": "Volume", "Source": "{source}", "Target": "/t"{more}}}"#)
     }
 
+    /// A change of a claim, whose specification is handed over beside it.
+    type Change = fn(&mut PersistentVolumeClaim, &mut PersistentVolumeClaimSpec);
+
     #[test]
     fn claims_are_made_of_volumes_and_settings() {
         let mounts = [
@@ -164,7 +167,6 @@ mod tests {
             claim.spec.as_mut().unwrap().storage_class_name = Some("class".to_owned());
             claim
         };
-        type Change = fn(&mut PersistentVolumeClaim, &mut PersistentVolumeClaimSpec);
         let requests = |spec: &mut PersistentVolumeClaimSpec, amount: &str| {
             let requests = [("storage".to_owned(), Quantity(amount.to_owned()))].into();
             spec.resources = Some(VolumeResourceRequirements { requests: Some(requests), limits: None });

@@ -129,7 +129,8 @@ mod tests {
         ] {
             assert_eq!(pull_secret_name(user, address, Agent::beta(13)).as_deref(), name, "{user} {address}");
         }
-        let raw = pull_secret_name("User", "127.0.0.1:5000", Agent::beta(12));
+        // Before that the name was taken as it came.
+        let raw = pull_secret_name("User", "HTTPS://127.0.0.1:5000/V1", Agent::beta(12));
         assert_eq!(raw.as_deref(), Some("user-127.0.0.1-5000"));
     }
 
