@@ -152,11 +152,9 @@ impl Shape {
             (Nullable(shape), _) => shape.check(at),
             (List(item), Kind::Array) => at.items().try_for_each(|at| item.check(at)),
             (Map(value), Kind::Object) => at.members().try_for_each(|at| value.check(at)),
-            (Object(fields), Kind::Object) => at.members().try_for_each(|at| {
-                let own = at.key().unwrap_or_default();
-                let field = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(own));
-                field.map_or(Ok(()), |(_, shape)| shape.check(at))
-            }),
+            (Object(fields), Kind::Object) => at
+                .members()
+                .try_for_each(|at| at.key().and_then(|key| of(key, fields)).map_or(Ok(()), |shape| shape.check(at))),
             (Text, _) => wrong("text"),
             (Whole, _) => wrong("a whole number"),
             (Flag, _) => wrong("a boolean"),
