@@ -458,6 +458,14 @@ fn render_shows_objects_what_is_ignored_and_what_stops_the_agent() {
     assert_eq!(kinds, ["EdgeDeployment", "ServiceAccount", "Service", "Deployment"]);
     let diff = run(&["render", "--diff", &old, &new]);
     assert_eq!(diff.stdout, "- Service mymodule\nno module restarts\n");
+    let changed = folder.file("changed.json", module(r#"{ "Env": ["MODE=fast"] }"#, "hunter3"));
+    let diff = run(&["render", "--diff", &old, &changed]);
+    assert_eq!(diff.status, 0, "{}", diff.stderr);
+    let fields = "containers[mymodule].env[KEY].value, containers[mymodule].env[MODE]";
+    assert!(diff.stdout.ends_with(&format!("\nMy_Module restarts: {fields}\n")), "{}", diff.stdout);
+    assert!(!diff.stdout.contains("hunter"), "{}", diff.stdout);
+    let piped = run_with(&["render", "-", "--format", "tree"], &fs::read_to_string(&old).unwrap(), &[]);
+    assert!(piped.stdout.starts_with("My_Module\n├─ pod mymodule\n"), "{}", piped.stdout);
 
     let bad = folder.file("bad.json", module(r#"{ "Labels": { "": "x" } }"#, "v"));
     let stopped = run(&["render", &bad]);
@@ -469,6 +477,18 @@ fn render_shows_objects_what_is_ignored_and_what_stops_the_agent() {
     assert_eq!(refused.status, 1);
     let line = "Kubernetes refuses Deployment mymodule: spec.template.spec.containers[1].env[1].name: `a:b`";
     assert!(refused.stdout.contains(line), "{}", refused.stdout);
+    for (name, text, message) in [
+        ("half.json", r#"{ "HostConfig": "#, "half.json:1:1: one `}` missing"),
+        ("other.json", r#"{ "a": 1 }"#, "other.json is JSON but not an IoT Edge deployment"),
+    ] {
+        let broken = folder.file(name, text);
+        for arguments in [["render", &broken].as_slice(), &["render", "--diff", &old, &broken]] {
+            let ran = run(arguments);
+            assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{arguments:?}");
+            assert!(ran.stderr.contains(message), "{arguments:?}: {}", ran.stderr);
+        }
+    }
+    assert_eq!(run(&["render", "nowhere.json"]).status, 2);
     assert_eq!(run(&["render", &old, "--setting", "x=1"]).status, 2);
     assert_eq!(run(&["render", &old, "--module", "nobody"]).status, 2);
 }

@@ -72,7 +72,7 @@ impl Inputs {
     pub(super) fn read(self, mut then: impl FnMut(Answer)) {
         for argument in self.arguments {
             match argument {
-                Argument::Stdin => then(answer("<stdin>", read(std::io::stdin().lock(), "<stdin>"), false)),
+                Argument::Stdin => then(answer(STDIN, read(std::io::stdin().lock(), STDIN), false)),
                 Argument::File(path) => then(answer_of(&path, false)),
                 Argument::Folder { path, files, problems } => {
                     let mut found = !problems.is_empty();
@@ -97,6 +97,9 @@ impl Inputs {
     }
 }
 
+/// What stdin is called in messages.
+const STDIN: &str = "<stdin>";
+
 /// The name under which settings are looked for in the current folder.
 const SETTINGS: &str = ".edgeshift.toml";
 
@@ -119,13 +122,15 @@ pub(super) fn settings(path: Option<&Path>) -> anyhow::Result<Settings> {
     Settings::from_toml(&text).with_context(|| format!("cannot use {shown}"))
 }
 
-/// Reads the one manifest at `path`.
+/// Reads the one manifest at `path`; `-` is stdin.
 ///
 /// # Errors
 /// It cannot be read or is none; the message says where.
 pub(super) fn one(path: &Path) -> Result<Manifest, String> {
-    let name = path.display().to_string();
-    let text = open(path, &name)?;
+    let (name, text) = match path {
+        path if path.as_os_str() == "-" => (STDIN.to_owned(), read(std::io::stdin().lock(), STDIN)?),
+        path => (path.display().to_string(), open(path, &path.display().to_string())?),
+    };
     Manifest::read(&Source::new(name.as_str(), text)).map_err(|error| match &error {
         ManifestError::Syntax { document, error } => {
             let place = error.at.first().map_or(String::new(), |range| format!(":{}", document.position(range.start)));

@@ -97,11 +97,11 @@ struct CheckCommand {
 
 #[derive(Debug, clap::Args)]
 struct RenderCommand {
-    /// The deployment
+    /// A deployment, template, layered deployment or createOptions; - reads stdin
     #[arg(value_name = "FILE")]
     path: PathBuf,
 
-    /// Compare with this deployment: which objects change, which modules restart
+    /// Compare with this deployment: which objects change, which modules start, stop or restart, and why
     #[arg(long, value_name = "OLD", conflicts_with_all = ["format", "show_values"])]
     diff: Option<PathBuf>,
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use thiserror::Error;
 
 use super::ServiceKind;
@@ -79,6 +80,19 @@ pub struct Owner {
     pub name: String,
     /// Its uid.
     pub uid: String,
+}
+
+impl Owner {
+    /// How an object names it.
+    pub(super) fn reference(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: self.api_version.clone(),
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            ..Default::default()
+        }
+    }
 }
 
 /// The settings that can be given one by one, with what is known about their default.

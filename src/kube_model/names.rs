@@ -79,16 +79,17 @@ pub fn annotation_key(label: &str) -> Result<String, &'static str> {
     let (prefix, name) = label.split_once('/').map_or((None, label), |(prefix, name)| (Some(prefix), name));
     let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let name: String = name.chars().filter(allowed).collect();
-    if name.is_empty() {
+    let mut own = String::with_capacity(name.len());
+    own.extend(name.chars().filter(allowed));
+    if own.is_empty() {
         return Err("has no letter or digit in its name");
     }
-    if name.len() > MAX_LABEL {
+    if own.len() > MAX_LABEL {
         return Err("has a name that is longer than 63 characters");
     }
     match prefix.map(dns_domain) {
-        None => Ok(name),
-        Some(Some(domain)) => Ok(format!("{domain}/{name}")),
+        None => Ok(own),
+        Some(Some(domain)) => Ok(format!("{domain}/{own}")),
         Some(None) => Err("has no DNS name before its `/`"),
     }
 }

@@ -185,3 +185,143 @@ fn state(pod: &Pod, container: Option<&ContainerState>) -> Option<(RuntimeStatus
         none()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A container's status.
+    fn container(name: &str, state: &Value) -> Value {
+        json!({ "name": name, "state": state, "image": "a/b:1", "imageID": "", "ready": true, "restartCount": 3 })
+    }
+
+    /// The pod of the module that is `label` on Kubernetes.
+    fn pod(label: &str, status: &Value) -> Pod {
+        let labels = json!({ "net.azure-devices.edge.module": label });
+        serde_json::from_value(json!({ "metadata": { "labels": labels }, "status": status })).unwrap()
+    }
+
+    /// What is reported where the pod is in `phase` and the module's container in `state`, while the proxy runs.
+    fn reported_in(phase: &str, state: &Value) -> (RuntimeStatus, String) {
+        let proxy = container("proxy", &json!({ "running": { "startedAt": "2019-01-01T00:00:00Z" } }));
+        let status = json!({ "phase": phase, "reason": "Why", "message": "what", "containerStatuses": [proxy, container("m", state)] });
+        let reported = reported(&pod("m", &status)).unwrap();
+        (reported.status, reported.description)
+    }
+
+    #[test]
+    fn phase_and_state_of_the_container_are_one_status() {
+        use RuntimeStatus::{Backoff, Failed, Running, Stopped, Unknown};
+        let waiting = |reason: &str| json!({ "waiting": { "reason": reason } });
+        let ended = |code: i32| json!({ "terminated": { "exitCode": code, "reason": "Error" } });
+        let runs = json!({ "running": { "startedAt": "2020-01-02T03:04:05Z" } });
+        for (phase, state, status, description) in [
+            ("Running", waiting("CrashLoopBackOff"), Backoff, "Module in Back-off reason: CrashLoopBackOff"),
+            ("Running", ended(3), Failed, "Module Failed reason: Error"),
+            ("Running", ended(0), Stopped, "Module Stopped reason: Error"),
+            ("Running", runs.clone(), Running, "Started at 2020-01-02T03:04:05Z"),
+            ("Pending", waiting("ErrImagePull"), Backoff, "Module in Back-off reason: ErrImagePull"),
+            ("Pending", ended(-1), Failed, "Module Failed reason: Error"),
+            ("Pending", ended(0), Stopped, "Module Stopped reason: Error"),
+            ("Pending", runs.clone(), Backoff, "Started at 2020-01-02T03:04:05Z"),
+            ("Unknown", runs.clone(), Unknown, "Module status Unknown reason: Why"),
+            ("Succeeded", runs.clone(), Stopped, "Module Stopped reason: Why with message: what"),
+            ("Failed", runs, Failed, "Module Failed reason: Why with message: what"),
+        ] {
+            assert_eq!(reported_in(phase, &state), (status, description.to_owned()), "{phase} {state}");
+        }
+    }
+
+    #[test]
+    fn a_module_without_a_container_has_failed() {
+        for phase in ["Running", "Pending"] {
+            let reported = reported(&pod("m", &json!({ "phase": phase, "reason": "Unschedulable" }))).unwrap();
+            assert_eq!(reported.status, RuntimeStatus::Failed, "{phase}");
+            let description = &reported.description;
+            assert!(
+                description.contains("container status Unknown") && description.contains("Unschedulable"),
+                "{description}"
+            );
+            assert_eq!(reported.image, "unknown:unknown");
+            assert_eq!((reported.exit_code, reported.restarts), (0, 0));
+        }
+        // Its container runs, but is looked for without what stands before the first letter, and without dots.
+        let runs = json!({ "running": {} });
+        for (label, status) in
+            [("1m", RuntimeStatus::Failed), ("a.b", RuntimeStatus::Failed), ("m1", RuntimeStatus::Running)]
+        {
+            let status_of = json!({ "phase": "Running", "containerStatuses": [container(label, &runs)] });
+            assert_eq!(reported(&pod(label, &status_of)).unwrap().status, status, "{label}");
+        }
+        let shouted = json!({ "phase": "Running", "containerStatuses": [container("M", &runs)] });
+        assert_eq!(reported(&pod("m", &shouted)).unwrap().status, RuntimeStatus::Running);
+    }
+
+    #[test]
+    fn a_pod_that_says_nothing_is_unknown_and_an_unknown_phase_is_passed_over() {
+        let silent = reported(&pod("m", &Value::Null)).unwrap();
+        assert_eq!((silent.status, silent.description.as_str()), (RuntimeStatus::Unknown, "Unable to get pod status"));
+        assert_eq!(reported(&pod("m", &json!({ "phase": "Dreaming" }))), None);
+        assert_eq!(reported(&serde_json::from_value(json!({ "status": { "phase": "Running" } })).unwrap()), None);
+    }
+
+    #[test]
+    fn an_exit_code_is_of_this_state_or_of_the_one_before() {
+        let ended = |code: i32| json!({ "terminated": { "exitCode": code } });
+        let code = |state: &Value| {
+            let mut own = container("m", state);
+            own["lastState"] = ended(137);
+            let reported = reported(&pod("m", &json!({ "phase": "Running", "containerStatuses": [own] }))).unwrap();
+            assert_eq!((reported.image.as_str(), reported.restarts), ("a/b:1", 3));
+            reported.exit_code
+        };
+        assert_eq!(code(&ended(3)), 3);
+        assert_eq!(code(&json!({ "waiting": { "reason": "CrashLoopBackOff" } })), 137);
+    }
+
+    #[test]
+    fn of_several_pods_of_a_module_the_last_counts() {
+        let named = |label: &str, id: &str, phase: &str| {
+            let mut pod = pod(label, &json!({ "phase": phase }));
+            pod.metadata.annotations = Some([(MODULE_ID.to_owned(), id.to_owned())].into());
+            pod
+        };
+        let pods = [
+            named("mym", "my_M", "Failed"),
+            pod("n", &json!({ "phase": "Failed" })),
+            named("mym", "my_M", "Unknown"),
+            Pod::default(),
+        ];
+        let found = reported_of_all(&pods);
+        let found: Vec<_> = found.iter().map(|one| (one.module.as_str(), one.status.word())).collect();
+        assert_eq!(found, [("my_M", "unknown"), ("n", "failed")]);
+    }
+
+    #[test]
+    fn a_status_leads_back_to_what_it_can_mean() {
+        let back_off = |reason| format!("Module in Back-off reason: {reason}");
+        for (status, description, meaning) in [
+            (RuntimeStatus::Running, "Started at 1/2/2020 3:04:05 AM".to_owned(), Meaning::Runs),
+            (RuntimeStatus::Backoff, "Started at 1/2/2020 3:04:05 AM".to_owned(), Meaning::ProxyMissing),
+            (RuntimeStatus::Backoff, back_off("ContainerCreating"), Meaning::Starting),
+            (RuntimeStatus::Backoff, back_off("ImagePullBackOff"), Meaning::ImageMissing),
+            (RuntimeStatus::Backoff, back_off("CreateContainerConfigError"), Meaning::ConfigurationRefused),
+            (RuntimeStatus::Backoff, back_off("CrashLoopBackOff"), Meaning::Crashes),
+            (
+                RuntimeStatus::Failed,
+                "Module Failed reason: Evicted with message: The node was low on memory".to_owned(),
+                Meaning::Evicted,
+            ),
+            (RuntimeStatus::Stopped, "Module Stopped reason: Completed".to_owned(), Meaning::Ended),
+            (RuntimeStatus::Unknown, "Module status Unknown reason: NodeLost".to_owned(), Meaning::NodeLost),
+        ] {
+            assert_eq!(meanings(status, &description), [meaning], "{description}");
+        }
+        let unscheduled = reported(&pod("m", &json!({ "phase": "Pending" }))).unwrap();
+        assert_eq!(meanings(unscheduled.status, &unscheduled.description), [Meaning::NoContainer]);
+        assert!(meanings(RuntimeStatus::Failed, "Module Failed reason: Error").contains(&Meaning::EndedWithError));
+        assert!(meanings(RuntimeStatus::Backoff, &back_off("SomethingNew")).len() > 1);
+    }
+}

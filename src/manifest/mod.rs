@@ -260,6 +260,11 @@ impl<'m> Module<'m> {
         self.manifest.document.at(self.entry.node)
     }
 
+    /// Whether it is not a whole module: a key of a layered deployment may lead to a part of one, `modules.camera.env`.
+    pub(crate) fn is_part(self) -> bool {
+        self.manifest.form == Form::Layered && self.entry().get("settings").is_none()
+    }
+
     /// How its createOptions read.
     pub fn options(self) -> &'m Options {
         &self.entry.options

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use crate::kube_model::objects::{Fault, ModuleObjects, Stage, refused};
-use crate::verbs::render::{Changes, Rendering};
+use crate::verbs::render::{Changes, PodChange, Rendering};
 
 /// The objects that are created, each its own YAML document, in the order of the agent; before them, as comments, what they
 /// rest on, what stops the agent, and what of createOptions is ignored.
@@ -82,7 +82,7 @@ pub fn tree(rendering: &Rendering) -> Result<String, serde_json::Error> {
     Ok(out)
 }
 
-/// What a change does: which objects are new, gone or changed and how, and which modules restart.
+/// What a change does: which objects are new, gone or changed and how, and which modules start, stop or restart, and why.
 ///
 /// # Errors
 /// As [`yaml`].
@@ -114,11 +114,15 @@ pub fn changes(changes: &Changes) -> Result<String, serde_json::Error> {
     if changes.objects.is_empty() {
         out.push_str("no object changes\n");
     }
-    match changes.restarted.as_slice() {
-        [] => out.push_str("no module restarts\n"),
-        modules => {
-            let _ = writeln!(out, "restarts: {}", modules.join(", "));
-        }
+    for (id, change) in &changes.pods {
+        let _ = match change {
+            PodChange::Starts => writeln!(out, "{id} starts"),
+            PodChange::Stops => writeln!(out, "{id} stops"),
+            PodChange::Restarts(fields) => writeln!(out, "{id} restarts: {}", fields.join(", ")),
+        };
+    }
+    if changes.pods.is_empty() {
+        out.push_str("no module restarts\n");
     }
     for line in stops(&changes.after, &changes.after.created()?) {
         let _ = writeln!(out, "{line}");

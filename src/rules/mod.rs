@@ -1,6 +1,8 @@
 //! The rules. One file each: its page, its check, its fix. Adding one is a file, a fixture folder
 //! (`fixtures/rules/<id>/`) and a word in the registry below.
 
+mod unsaid;
+
 use crate::engine::Rule;
 
 /// Declares a rule: the doc comment is its page, then come the fields of [`Rule`].

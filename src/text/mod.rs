@@ -15,7 +15,7 @@ pub use lines::Position;
 pub use path::{Path, Step};
 pub use syntax::{Source, SyntaxError, SyntaxNote};
 pub use tree::{At, Document, Kind, NodeId, Span};
-pub use write::{compact, pretty, value};
+pub use write::{Written, compact, pretty, value};
 
 /// The deepest nesting of brackets that is read. Real deployments nest about 12 deep; IoT Hub allows 10 levels
 /// in a twin section (`iothub-limits.md` §1.1) and JSON-in-a-string starts again at 0.

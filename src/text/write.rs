@@ -1,6 +1,7 @@
 //! Nodes and values back to text. Numbers keep their digits, objects their order and their duplicate keys.
 
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Number, Value};
 
 use super::tree::{At, Kind};
 
@@ -16,6 +17,37 @@ pub fn pretty(at: At<'_>) -> String {
     let mut out = String::new();
     write(at, &mut out, Some(0));
     out
+}
+
+/// The most members of an object that are compared with each other.
+const FEW: usize = 32;
+
+/// A node that is written as its [`value`] is, without making one; a number that no value can be is `null`.
+pub struct Written<'d>(pub At<'d>);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let at = self.0;
+        match at.kind() {
+            Kind::Null => serializer.serialize_unit(),
+            Kind::Bool(value) => serializer.serialize_bool(value),
+            Kind::Number => at.raw().parse::<Number>().ok().serialize(serializer),
+            Kind::String => serializer.serialize_str(at.as_str().unwrap_or_default()),
+            Kind::Array => serializer.collect_seq(at.items().map(Written)),
+            Kind::Object if at.members().len() > FEW => value(at).serialize(serializer),
+            Kind::Object => {
+                let mut members: Vec<(&str, Written<'_>)> = Vec::with_capacity(at.members().len());
+                for member in at.members() {
+                    let Some(key) = member.key() else { continue };
+                    match members.iter_mut().find(|(own, _)| *own == key) {
+                        Some((_, there)) => *there = Written(member),
+                        None => members.push((key, Written(member))),
+                    }
+                }
+                serializer.collect_map(members)
+            }
+        }
+    }
 }
 
 /// A node as a value. Of two members with one key the later wins. `None` for a number that no value can be.
@@ -116,8 +148,19 @@ mod tests {
         let document = Document::parse(Source::new("t", text)).unwrap();
         let read: Value = serde_json::from_str(text).unwrap();
         assert_eq!(value(document.root()).unwrap().to_string(), read.to_string());
+        assert_eq!(serde_json::to_string(&Written(document.root())).unwrap(), read.to_string());
         let document = Document::parse(Source::new("t", "[1e999]")).unwrap();
         assert_eq!(value(document.root()), None);
+        assert_eq!(serde_json::to_string(&Written(document.root())).unwrap(), "[null]");
+    }
+
+    #[test]
+    fn many_members_are_written_as_few_are() {
+        let members: Vec<String> = (0..FEW * 2).map(|i| format!(r#""k{}":{i}"#, i % (FEW + 1))).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let document = Document::parse(Source::new("t", text.as_str())).unwrap();
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&Written(document.root())).unwrap(), read.to_string());
     }
 
     #[test]

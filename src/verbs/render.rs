@@ -1,6 +1,6 @@
 //! `render`: the Kubernetes objects that the agent would make of a deployment, and what a change does to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -66,10 +66,21 @@ pub enum RenderError {
 pub struct Changes {
     /// Objects that change, by kind and name, as JSON before and after; none where there is none.
     pub objects: BTreeMap<(String, String), (Option<Value>, Option<Value>)>,
-    /// Modules whose pods are replaced, or started or stopped.
-    pub restarted: Vec<String>,
+    /// The modules whose pods change, with what becomes of those.
+    pub pods: Vec<(String, PodChange)>,
     /// What stops the agent on the new deployment.
     pub after: Rendering,
+}
+
+/// What a change of a deployment does to a module's pod.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PodChange {
+    /// There was none.
+    Starts,
+    /// There is none any more.
+    Stops,
+    /// Another one takes its place, because of these fields; of lists that have names, with the name.
+    Restarts(Vec<String>),
 }
 
 /// The objects of `manifest`. Secrets in it are overwritten first, as everywhere (`Manifest::masked`), unless they are
@@ -120,8 +131,9 @@ pub fn changes(old: &Manifest, new: &Manifest, args: &RenderArgs) -> Result<Chan
         (key, both)
     });
     let objects: BTreeMap<_, _> = objects.collect();
-    let restarted = restarted(&before.objects.modules, &after.objects);
-    Ok(Changes { objects, restarted, after: shown_after })
+    let mut pods = pod_changes(&before.objects.modules, &after.objects);
+    pods.retain(|(id, _)| args.module.as_ref().is_none_or(|module| module == id));
+    Ok(Changes { objects, pods, after: shown_after })
 }
 
 impl Rendering {
@@ -194,19 +206,71 @@ pub(crate) fn without_creation_string(mut object: Value) -> Value {
 
 /// Modules whose pods are other ones afterwards. A change of edgeAgent is seen in its images only, and those it keeps
 /// (`k8s-translation.md` §4).
-fn restarted(before: &[ModuleObjects], after: &Objects) -> Vec<String> {
+fn pod_changes(before: &[ModuleObjects], after: &Objects) -> Vec<(String, PodChange)> {
     if after.stopped_at().is_some_and(|stage| stage <= objects::Stage::Deployments) {
         return Vec::new();
     }
-    let pod = |module: &ModuleObjects| {
-        let spec = module.deployment.as_ref()?.spec.as_ref()?;
-        Some((spec.replicas, spec.template.clone()))
+    let pods = |modules: &[ModuleObjects]| -> Vec<(String, Value)> {
+        let others = modules.iter().filter(|module| module.id != "edgeAgent");
+        others.filter_map(|module| Some((module.id.clone(), pod(module)?))).collect()
     };
-    let differs = |module: &&ModuleObjects| {
-        let old = before.iter().find(|old| old.id == module.id);
-        module.id != "edgeAgent" && old.and_then(pod) != pod(module)
-    };
-    after.modules.iter().filter(differs).map(|module| module.id.clone()).collect()
+    let (was, is) = (pods(before), pods(&after.modules));
+    let in_list = |list: &[(String, Value)], id: &str| list.iter().any(|(own, _)| own == id);
+    let stopped = was.iter().filter(|(id, _)| !in_list(&is, id)).map(|(id, _)| (id.clone(), PodChange::Stops));
+    let changed = is.iter().filter_map(|(id, pod)| {
+        let Some((_, old)) = was.iter().find(|(old, _)| old == id) else {
+            return Some((id.clone(), PodChange::Starts));
+        };
+        let mut fields = Vec::new();
+        differences(old, pod, "", &mut fields);
+        (!fields.is_empty()).then(|| (id.clone(), PodChange::Restarts(fields)))
+    });
+    changed.chain(stopped).collect()
+}
+
+/// What the pod of a module is made after, in the shape that the files of Kubernetes have; none where it is to have none.
+fn pod(module: &ModuleObjects) -> Option<Value> {
+    let spec = module.deployment.as_ref()?.spec.as_ref()?;
+    (spec.replicas != Some(0)).then(|| serde_json::to_value(&spec.template).ok()).flatten()
+}
+
+/// The innermost fields below `path` in which two values differ.
+fn differences(one: &Value, other: &Value, path: &str, found: &mut Vec<String>) {
+    if one == other {
+        return;
+    }
+    let (Some(one_of), Some(other_of)) = (members(one), members(other)) else { return found.push(path.to_owned()) };
+    let names: BTreeSet<&str> = one_of.iter().chain(&other_of).map(|(name, _)| *name).collect();
+    let before = found.len();
+    for name in names {
+        let path = match path {
+            path if other.is_array() => format!("{path}[{name}]"),
+            "" | "spec" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        };
+        match (named(&one_of, name), named(&other_of, name)) {
+            (Some(one), Some(other)) => differences(one, other, &path, found),
+            _ => found.push(path),
+        }
+    }
+    // The same items in another order.
+    if found.len() == before {
+        found.push(path.to_owned());
+    }
+}
+
+/// The member `name`; of two variables with one name the later counts.
+fn named<'v>(members: &[(&str, &'v Value)], name: &str) -> Option<&'v Value> {
+    members.iter().rfind(|(own, _)| *own == name).map(|(_, value)| *value)
+}
+
+/// The members of an object, and the items of a list that have names.
+fn members(value: &Value) -> Option<Vec<(&str, &Value)>> {
+    match value {
+        Value::Object(map) => Some(map.iter().map(|(key, value)| (key.as_str(), value)).collect()),
+        Value::Array(list) => list.iter().map(|item| Some((item.get("name")?.as_str()?, item))).collect(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -247,7 +311,77 @@ mod tests {
         let shown = |shown| format!("{:?}", render(&old, &RenderArgs::default(), shown).unwrap().created().unwrap());
         assert!(shown(true).contains("hunter2") && !shown(false).contains("hunter2"));
         let changes = changes(&old, &new, &RenderArgs::default()).unwrap();
-        assert_eq!(changes.restarted, ["m"]);
+        let restarts = PodChange::Restarts(vec!["containers[m].env[KEY].value".to_owned()]);
+        assert_eq!(changes.pods, [("m".to_owned(), restarts)]);
         assert!(!format!("{:?}", changes.objects).contains("hunter"));
+    }
+
+    #[test]
+    fn a_change_says_what_becomes_of_each_pod_and_why() {
+        let module = |image: &str, status: &str, options: &str| {
+            format!(r#"{{"status": "{status}", "settings": {{"image": "{image}", "createOptions": {options}}}}}"#)
+        };
+        let changes_of = |old: &[(&str, String)], new: &[(&str, String)], only: Option<&str>| {
+            let text = |modules: &[(&str, String)]| {
+                let entries: Vec<_> = modules.iter().map(|(id, module)| format!(r#""{id}": {module}"#)).collect();
+                deployment(&format!("{{{}}}", entries.join(",")))
+            };
+            let args = RenderArgs { module: only.map(str::to_owned), ..RenderArgs::default() };
+            let changes = changes(&text(old), &text(new), &args).unwrap();
+            let pods = changes.pods.into_iter().map(|(id, change)| match change {
+                PodChange::Starts => format!("{id} starts"),
+                PodChange::Stops => format!("{id} stops"),
+                PodChange::Restarts(fields) => format!("{id} {}", fields.join(" ")),
+            });
+            pods.collect::<Vec<_>>()
+        };
+        let plain = |image: &str| module(image, "running", "{}");
+        let stopped = |image: &str| module(image, "stopped", "{}");
+        let old = [
+            ("same", plain("a:1")),
+            ("image", plain("a:1")),
+            ("gone", plain("a:1")),
+            ("rests", stopped("a:1")),
+            ("ends", plain("a:1")),
+            ("begins", stopped("a:1")),
+            ("bound", module("a:1", "running", r#"{"Labels": {"a": "b"}, "HostConfig": {"Binds": ["/a:/a"]}}"#)),
+            (
+                "ports",
+                module("a:1", "running", r#"{"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}}"#),
+            ),
+        ];
+        let new = [
+            ("same", plain("a:1")),
+            ("image", plain("a:2")),
+            ("rests", stopped("a:2")),
+            ("ends", stopped("a:1")),
+            ("begins", plain("a:1")),
+            (
+                "bound",
+                module(
+                    "a:1",
+                    "running",
+                    r#"{"Labels": {"a": "c"}, "HostConfig": {"Binds": ["/b:/b"], "PidMode": "host"}}"#,
+                ),
+            ),
+            (
+                "ports",
+                module("a:1", "running", r#"{"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "81"}]}}}"#),
+            ),
+            ("new", plain("a:1")),
+        ];
+        let expected = [
+            "image containers[image].image",
+            "begins starts",
+            "bound metadata.annotations.a containers[bound].volumeMounts[a] containers[bound].volumeMounts[b] volumes[a] volumes[b]",
+            "new starts",
+            "gone stops",
+            "ends stops",
+        ];
+        assert_eq!(changes_of(&old, &new, None), expected);
+        assert_eq!(changes_of(&old, &new, Some("new")), ["new starts"]);
+        // Kubernetes starts the pod anew for another order too.
+        let env = |order: &str| [("m", module("a", "running", &format!(r#"{{"Env": [{order}]}}"#)))];
+        assert_eq!(changes_of(&env(r#""A=1", "B=2""#), &env(r#""B=2", "A=1""#), None), ["m containers[m].env"]);
     }
 }

@@ -10,8 +10,8 @@ mod volume;
 use serde_json::Value;
 
 pub(crate) use self::name::is_qualified;
-pub(crate) use self::service::KUBELET_PORT;
 use self::name::{is_label_value, is_service_name, is_subdomain};
+pub(crate) use self::service::KUBELET_PORT;
 use super::quantity::thousandths;
 
 /// The most that all annotations of an object may have, in bytes.

@@ -1,6 +1,9 @@
 //! What of createOptions does nothing on Kubernetes (`k8s-translation.md` §1 to §3): options that nobody translates, and what is
 //! dropped of those that somebody does.
 
+use std::fmt::Arguments;
+
+use serde::Serialize;
 use serde_json::Value;
 
 use super::super::{AgentSettings, ServiceKind};
@@ -65,7 +68,7 @@ impl Notes<'_> {
             } else if is("Env") {
                 self.variables(at);
             } else if is("ExposedPorts") {
-                self.keys_of_ports(at, key);
+                self.keys_of_ports(at, format_args!("{key}"));
             } else if is("Labels") {
                 self.labels(at, key);
             } else if !EFFECTIVE.into_iter().any(is) {
@@ -78,17 +81,17 @@ impl Notes<'_> {
         for at in host.members().filter(|at| says_something(*at)) {
             let Some(key) = at.key() else { continue };
             let is = |name: &str| key.eq_ignore_ascii_case(name);
-            let option = format!("HostConfig.{key}");
+            let option = format_args!("HostConfig.{key}");
             let mode = [("IpcMode", 10), ("NetworkMode", 11), ("PidMode", 14)].into_iter().find(|(name, _)| is(name));
             match mode {
-                Some((_, beta)) if self.is_older_than(beta) => self.add(option, TOO_OLD),
+                Some((_, beta)) if self.is_older_than(beta) => self.add(option.to_string(), TOO_OLD),
                 Some(_) if at.as_str().is_some_and(|mode| mode.eq_ignore_ascii_case("host")) => {}
-                Some(_) => self.add(option, "only `host` has an effect"),
-                None if is("Binds") => self.binds(at, &option),
-                None if is("Mounts") => self.mounts(at, &option),
-                None if is("PortBindings") => self.bindings(at, &option),
+                Some(_) => self.add(option.to_string(), "only `host` has an effect"),
+                None if is("Binds") => self.binds(at, option),
+                None if is("Mounts") => self.mounts(at, option),
+                None if is("PortBindings") => self.bindings(at, option),
                 None if EFFECTIVE_HOST.into_iter().any(is) => {}
-                None => self.add(option, UNTRANSLATED),
+                None => self.add(option.to_string(), UNTRANSLATED),
             }
         }
     }
@@ -114,7 +117,7 @@ impl Notes<'_> {
         }
     }
 
-    fn keys_of_ports(&mut self, map: At<'_>, option: &str) {
+    fn keys_of_ports(&mut self, map: At<'_>, option: Arguments<'_>) {
         for key in map.members().filter_map(At::key) {
             if port_key(key, self.settings.agent).is_none() {
                 self.add(format!("{option}.{key}"), NO_PORT);
@@ -122,7 +125,7 @@ impl Notes<'_> {
         }
     }
 
-    fn bindings(&mut self, map: At<'_>, option: &str) {
+    fn bindings(&mut self, map: At<'_>, option: Arguments<'_>) {
         self.keys_of_ports(map, option);
         for at in map.members() {
             let Some(key) = at.key().filter(|key| port_key(key, self.settings.agent).is_some()) else { continue };
@@ -139,7 +142,7 @@ impl Notes<'_> {
         }
     }
 
-    fn binds(&mut self, list: At<'_>, option: &str) {
+    fn binds(&mut self, list: At<'_>, option: Arguments<'_>) {
         for (i, at) in list.items().enumerate() {
             let Some(text) = at.as_text() else { continue };
             let mut parts = text.split(':').skip(1);
@@ -157,7 +160,7 @@ impl Notes<'_> {
         }
     }
 
-    fn mounts(&mut self, list: At<'_>, option: &str) {
+    fn mounts(&mut self, list: At<'_>, option: Arguments<'_>) {
         for (i, at) in list.items().enumerate() {
             let kind = at.get_ignoring_case("Type").and_then(At::as_text).unwrap_or_default();
             if !["bind", "volume"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
@@ -178,15 +181,32 @@ impl Notes<'_> {
             self.add("k8s-experimental", because);
             return;
         };
-        let read = serde_json::to_value(extensions).unwrap_or_default();
         for at in section.members() {
             let Some(key) = at.key() else { continue };
-            if !Extensions::knows(key, self.settings.agent) {
-                self.add(format!("k8s-experimental.{key}"), "the agent knows no such extension");
-            } else if key.eq_ignore_ascii_case("serviceOptions") {
-                self.service_options(at, key);
-            } else if let Some(read) = member(&read, key) {
-                self.lost(at, read, &format!("k8s-experimental.{key}"));
+            match key.to_ascii_lowercase().as_str() {
+                _ if !Extensions::knows(key, self.settings.agent) => {
+                    self.add(format!("k8s-experimental.{key}"), "the agent knows no such extension");
+                }
+                "resources" => self.resources(at, key),
+                "securitycontext" => self.extension(at, &extensions.security_context, key),
+                "serviceoptions" => self.service_options(at, key),
+                "strategy" => self.extension(at, &extensions.strategy, key),
+                "volumes" => self.extension(at, &extensions.volumes, key),
+                // All of `nodeSelector` is taken over.
+                _ => {}
+            }
+        }
+    }
+
+    fn extension(&mut self, at: At<'_>, read: &impl Serialize, key: &str) {
+        self.lost(at, &serde_json::to_value(read).unwrap_or_default(), &format!("k8s-experimental.{key}"));
+    }
+
+    fn resources(&mut self, resources: At<'_>, key: &str) {
+        for at in resources.members().filter(|at| at.kind() != Kind::Null) {
+            let Some(name) = at.key() else { continue };
+            if !["limits", "requests"].into_iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                self.add(format!("k8s-experimental.{key}.{name}"), UNKNOWN);
             }
         }
     }

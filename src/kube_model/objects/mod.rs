@@ -16,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
 pub use self::claim::{claims, equal as claims_equal};
-pub use self::custom::{custom_object, custom_object_name};
+pub use self::custom::{EdgeDeployment, custom_object, custom_object_name};
 pub use self::parameters::{Extensions, ModuleVolume, Parameters, ServiceOptions};
 pub(crate) use self::place::{Refused, refused_of};
 pub(crate) use self::plain::is_plain;
@@ -62,7 +62,7 @@ pub struct Objects {
     /// Image pull secrets.
     pub pull_secrets: Vec<Secret>,
     /// The `EdgeDeployment`, which the agent writes first and works off then; none where it does not come that far.
-    pub custom_object: Option<Value>,
+    pub custom_object: Option<EdgeDeployment>,
     /// Everything that the agent throws, the first that it meets first.
     pub faults: Vec<Fault>,
 }
@@ -208,7 +208,9 @@ impl Objects {
             for secret in &self.pull_secrets {
                 all.push(serde_json::to_value(secret)?);
             }
-            all.extend(self.custom_object.clone());
+            if let Some(object) = &self.custom_object {
+                all.push(serde_json::to_value(object)?);
+            }
         }
         let modules = || self.modules.iter();
         if reached(Stage::ServiceAccounts) {
@@ -253,8 +255,9 @@ pub fn translate(manifest: &Manifest, settings: &AgentSettings) -> Objects {
     let credentials = RegistryCredential::of(manifest);
     let mut pull_secrets: BTreeMap<String, Secret> = BTreeMap::new();
     let mut claimed = BTreeSet::new();
-    let mut modules = Vec::new();
-    let mut planned = Vec::new();
+    let device = device_labels(settings);
+    let count = manifest.modules().count();
+    let (mut modules, mut planned) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for module in manifest.modules() {
         let mut parameters = match Parameters::read(module, settings) {
             Ok(parameters) => parameters,
@@ -268,7 +271,7 @@ pub fn translate(manifest: &Manifest, settings: &AgentSettings) -> Objects {
                 Some(name) => {
                     pull_secrets
                         .entry(name.clone())
-                        .or_insert_with(|| pull_secret(credential, &name, &device_labels(settings), settings));
+                        .or_insert_with(|| pull_secret(credential, &name, &device, settings));
                     parameters.pull_secret = Some(name);
                 }
                 None => faults.push(Fault::new(
@@ -280,11 +283,11 @@ pub fn translate(manifest: &Manifest, settings: &AgentSettings) -> Objects {
                 )),
             }
         }
-        let labels = module_labels(&parameters.name, settings);
+        let labels = module_labels(&parameters.name, &device, settings);
         let mut keep = |fault: Box<Fault>| faults.push(*fault);
         let service = service(&parameters, &labels, settings).map_err(&mut keep).ok().flatten();
         let deployment = deployment(&parameters, &labels, settings).map_err(&mut keep).ok();
-        let made = claims(&parameters, &device_labels(settings), settings).map_err(&mut keep).unwrap_or_default();
+        let made = claims(&parameters, &device, settings).map_err(&mut keep).unwrap_or_default();
         // Where several modules share a source the first one's claim stays.
         let new = made.into_iter().filter(|claim| claimed.insert(claim.metadata.name.clone()));
         modules.push(ModuleObjects {
@@ -357,8 +360,8 @@ fn device_labels(settings: &AgentSettings) -> Labels {
     Labels::from([(DEVICE_LABEL.to_owned(), device)])
 }
 
-fn module_labels(name: &str, settings: &AgentSettings) -> Labels {
-    let mut labels = device_labels(settings);
+fn module_labels(name: &str, device: &Labels, settings: &AgentSettings) -> Labels {
+    let mut labels = device.clone();
     labels.insert(MODULE_LABEL.to_owned(), name.to_owned());
     if settings.agent < Agent::beta(9) {
         labels.insert(HUB_LABEL.to_owned(), label_value(&settings.hub).unwrap_or_default());
@@ -367,20 +370,12 @@ fn module_labels(name: &str, settings: &AgentSettings) -> Labels {
 }
 
 fn metadata(name: &str, labels: &Labels, annotations: Option<Labels>, settings: &AgentSettings) -> ObjectMeta {
-    let owner = &settings.owner;
-    let owner = OwnerReference {
-        api_version: owner.api_version.clone(),
-        kind: owner.kind.clone(),
-        name: owner.name.clone(),
-        uid: owner.uid.clone(),
-        ..Default::default()
-    };
     ObjectMeta {
         name: Some(name.to_owned()),
         namespace: Some(settings.namespace.clone()),
         labels: Some(labels.clone()),
         annotations,
-        owner_references: Some(vec![owner]),
+        owner_references: Some(vec![settings.owner.reference()]),
         ..Default::default()
     }
 }

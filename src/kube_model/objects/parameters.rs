@@ -1,5 +1,6 @@
 //! A module as the agent hands it to its mappers (`k8s-translation.md` §1 and §2, class `CombinedKubernetesConfigProvider`).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 
 use k8s_openapi::api::apps::v1::DeploymentStrategy;
@@ -48,16 +49,22 @@ pub struct Parameters<'m> {
 #[serde(rename_all = "camelCase")]
 pub struct Extensions {
     /// `nodeSelector`
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<BTreeMap<String, String>>,
     /// `resources`
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
     /// `volumes`
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Vec<ModuleVolume>>,
     /// `securityContext`, of the pod
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub security_context: Option<PodSecurityContext>,
     /// `serviceOptions`
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub service_options: Option<ServiceOptions>,
     /// `strategy`
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<DeploymentStrategy>,
 }
 
@@ -156,9 +163,14 @@ impl<'m> Parameters<'m> {
             let label = at.key().unwrap_or_default();
             let key = annotation_key(label)
                 .map_err(|reason| fault(FaultKind::InvalidName, format!("the label `{label}` {reason}")))?;
-            let value = at.as_text().unwrap_or_default().to_owned();
-            if annotations.insert(key.clone(), value).is_some() {
-                return Err(fault(FaultKind::Argument, format!("two labels become the annotation `{key}`")));
+            match annotations.entry(key) {
+                Entry::Vacant(free) => {
+                    free.insert(at.as_text().unwrap_or_default().to_owned());
+                }
+                Entry::Occupied(taken) => {
+                    let message = format!("two labels become the annotation `{}`", taken.key());
+                    return Err(fault(FaultKind::Argument, message));
+                }
             }
         }
         Ok(annotations)

@@ -49,6 +49,7 @@ enum Step<'f> {
 /// What Kubernetes refuses of the objects that the agent makes of `module`. Nothing is said of what the agent cannot make.
 pub(crate) fn refused_of(module: Module<'_>, settings: &AgentSettings) -> Vec<Refused> {
     let Ok(mut parameters) = Parameters::read(module, settings) else { return Vec::new() };
+    let device = device_labels(settings);
     let mut found = Vec::new();
     let mut judge = |kind, object: Result<Value, serde_json::Error>, span: &dyn Fn(&str) -> Span| {
         let refusals = object.map(|object| refusals(&object)).unwrap_or_default();
@@ -57,11 +58,11 @@ pub(crate) fn refused_of(module: Module<'_>, settings: &AgentSettings) -> Vec<Re
     if let Some(credential) = own_credential(&parameters)
         && let Some(name) = pull_secret_name(&credential.username, &credential.address, settings.agent)
     {
-        let secret = pull_secret(&credential, &name, &device_labels(settings), settings);
+        let secret = pull_secret(&credential, &name, &device, settings);
         judge("Secret", json("Secret", &secret), &|_| credential.at.key_span());
         parameters.pull_secret = Some(name);
     }
-    let labels = module_labels(&parameters.name, settings);
+    let labels = module_labels(&parameters.name, &device, settings);
     if let Ok(Some(service)) = service(&parameters, &labels, settings) {
         judge("Service", json("Service", &service), &|place| service_span(&parameters, settings, &steps(place)));
     }
@@ -69,7 +70,7 @@ pub(crate) fn refused_of(module: Module<'_>, settings: &AgentSettings) -> Vec<Re
         let object = json("Deployment", &deployment);
         judge("Deployment", object, &|place| deployment_span(&parameters, settings, &steps(place)));
     }
-    for claim in claims(&parameters, &device_labels(settings), settings).unwrap_or_default() {
+    for claim in claims(&parameters, &device, settings).unwrap_or_default() {
         let name = claim.metadata.name.clone().unwrap_or_default();
         judge("PersistentVolumeClaim", json("PersistentVolumeClaim", &claim), &|_| {
             claim_span(&parameters, settings, &name)
@@ -125,16 +126,12 @@ fn deployment_span(parameters: &Parameters<'_>, settings: &AgentSettings, place:
     let found = match place {
         [Key("spec"), Key("strategy"), rest @ ..] => extension("strategy", rest),
         [Key("spec"), Key("template"), Key("spec"), rest @ ..] => match rest {
-            [Key("volumes"), In(index), rest @ ..] => storage().and_then(|storage| {
-                let (_, origin) = at(index).and_then(|index| storage.volumes.get(index).cloned())?;
-                origin_span(origin, rest)
-            }),
+            [Key("volumes"), In(index), rest @ ..] => storage()
+                .and_then(|storage| at(index).and_then(|index| origin_span(*storage.volume_origins.get(index)?, rest))),
             [Key("nodeSelector"), rest @ ..] => extension("nodeSelector", rest),
             [Key("securityContext"), rest @ ..] => extension("securityContext", rest),
-            [Key("containers"), In("1"), Key("volumeMounts"), In(index), rest @ ..] => storage().and_then(|storage| {
-                let (_, origin) = at(index).and_then(|index| storage.mounts.get(index).cloned())?;
-                origin_span(origin, rest)
-            }),
+            [Key("containers"), In("1"), Key("volumeMounts"), In(index), rest @ ..] => storage()
+                .and_then(|storage| at(index).and_then(|index| origin_span(*storage.mount_origins.get(index)?, rest))),
             [Key("containers"), In("1"), Key("resources"), rest @ ..] => extension("resources", rest),
             [Key("containers"), In("1"), Key("env"), In(index), ..] => at(index).and_then(|index| {
                 given_variables(parameters.module, settings.agent).nth(index).map(|given| given.name_span())

@@ -57,7 +57,7 @@ fn are_plain(root: At<'_>, settings: &AgentSettings) -> bool {
 
 /// Whether `at` is an object of which every member is as `is` says, and no key stands there twice in whatever spelling.
 fn has_only(at: At<'_>, is: impl Fn(At<'_>) -> bool) -> bool {
-    at.kind() == Kind::Object && at.members().all(is) && are_different(at, |key| Some(key))
+    at.kind() == Kind::Object && at.members().all(is) && are_different(at, Some)
 }
 
 /// Whether the keys of `at` are different names, in any case.
@@ -137,7 +137,7 @@ fn are_storage(host: Option<At<'_>>, settings: &AgentSettings) -> bool {
             "volume" => is_path(source) || is_word(source),
             _ => false,
         };
-        is_source && is_path(target) && is_new(source, target) && are_different(at, |key| Some(key))
+        is_source && is_path(target) && is_new(source, target) && are_different(at, Some)
     })
 }
 
@@ -228,6 +228,8 @@ mod tests {
             r#"{"HostConfig": {"Mounts": [{"Type": "volume", "Source": "a", "Target": ""}]}}"#,
             r#"{"HostConfig": {"Mounts": [{"Type": "volume", "Target": "/a"}]}}"#,
             r#"{"HostConfig": {"Memory": "512m"}}"#,
+            r#"{"HostConfig": {"PidsLimit": null}}"#,
+            r#"{"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}"#,
             r#"{"HostConfig": []}"#,
             r#"{"Labels": {"-": "x"}}"#,
             r#"{"Labels": {"a": "x", "a$": "y"}}"#,

@@ -21,6 +21,9 @@ use crate::text::{At, Kind};
 /// What the agent creates where a path of the host does not exist.
 const HOST_PATH_TYPE: &str = "DirectoryOrCreate";
 
+/// How many variables every module gets from the runtime, and a few more.
+const OF_RUNTIME: usize = 10;
+
 /// The container that carries the workload API to the module.
 const PROXY: &str = "proxy";
 
@@ -71,12 +74,7 @@ fn pod(parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<PodSpec,
     let storage = Storage::of(parameters, settings)?;
     // Only the configuration is mounted read-only, as the volumes of config maps all are anyway.
     let proxy_mounts = [(&settings.proxy_config, Some(true)), (&settings.proxy_trust, None)];
-    let proxy_mounts = proxy_mounts.into_iter().filter_map(|(config, read_only)| {
-        let (_, mount) = config_map(config)?;
-        Some(VolumeMount { read_only, ..mount })
-    });
-    let volumes = storage.volumes.into_iter().map(|(volume, _)| volume).collect();
-    let mounts = storage.mounts.into_iter().map(|(mount, _)| mount).collect();
+    let proxy_mounts = proxy_mounts.into_iter().filter_map(|(config, read_only)| config_mount(config, read_only));
     let mut secrets: Vec<LocalObjectReference> = Vec::new();
     for name in settings.proxy_pull_secret.iter().chain(&parameters.pull_secret) {
         let secret = LocalObjectReference { name: name.clone() };
@@ -94,7 +92,7 @@ fn pod(parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<PodSpec,
         || PodSecurityContext { run_as_non_root: Some(true), run_as_user: Some(1000), ..Default::default() };
     let context = extensions.and_then(|extensions| extensions.security_context.clone());
     Ok(PodSpec {
-        containers: vec![proxy(proxy_mounts.collect(), settings), container(parameters, mounts, settings)],
+        containers: vec![proxy(proxy_mounts.collect(), settings), container(parameters, storage.mounts, settings)],
         dns_policy: (host_network == Some(true)).then(|| "ClusterFirstWithHostNet".to_owned()),
         host_ipc: host_mode("IpcMode", 10),
         host_network,
@@ -103,7 +101,7 @@ fn pod(parameters: &Parameters<'_>, settings: &AgentSettings) -> Result<PodSpec,
         node_selector: extensions.and_then(|extensions| extensions.node_selector.clone()),
         security_context: context.or_else(|| settings.run_as_non_root.then(default_context)),
         service_account_name: Some(parameters.name.clone()),
-        volumes: Some(volumes),
+        volumes: Some(storage.volumes),
         ..Default::default()
     })
 }
@@ -151,7 +149,9 @@ fn container(parameters: &Parameters<'_>, mounts: Vec<VolumeMount>, settings: &A
 /// one name Kubernetes takes the later.
 fn environment(parameters: &Parameters<'_>, settings: &AgentSettings) -> Vec<EnvVar> {
     let (module, agent) = (parameters.module, settings.agent);
-    let mut env: Vec<EnvVar> = given_variables(module, agent).map(|given| variable(given.name, given.value)).collect();
+    let given = given_variables(module, agent);
+    let mut env: Vec<EnvVar> = Vec::with_capacity(given.size_hint().1.unwrap_or(0) + OF_RUNTIME);
+    env.extend(given.map(|given| variable(given.name, given.value)));
     let has_log_level = agent >= Agent::beta(13) && env.iter().any(|given| given.name == "RuntimeLogLevel");
     let mut add = |name: &str, value: &str| env.push(variable(name, value));
     let own_id = if module.is_system() { format!("${}", module.id()) } else { module.id().to_owned() };
@@ -234,49 +234,67 @@ fn is_edge_agent(parameters: &Parameters<'_>) -> bool {
     parameters.module.is_system() && parameters.module.id() == "edgeAgent"
 }
 
-fn config_map(config: &ConfigVolume) -> Option<(Volume, VolumeMount)> {
-    let (path, name, map) = (config.path.clone()?, config.volume.clone()?, config.map.clone()?);
-    let source = ConfigMapVolumeSource { name: map, ..Default::default() };
-    let volume = Volume { name: name.clone(), config_map: Some(source), ..Default::default() };
-    Some((volume, VolumeMount { name, mount_path: path, read_only: Some(true), ..Default::default() }))
+/// The volume of a config map; none unless all of it is set.
+fn config_volume(config: &ConfigVolume) -> Option<Volume> {
+    config.path.as_ref()?;
+    let source = ConfigMapVolumeSource { name: config.map.clone()?, ..Default::default() };
+    Some(Volume { name: config.volume.clone()?, config_map: Some(source), ..Default::default() })
 }
 
-/// The volumes of a module, and where its container sees them, each with its place in the manifest.
+/// Where a container sees it.
+fn config_mount(config: &ConfigVolume, read_only: Option<bool>) -> Option<VolumeMount> {
+    config.map.as_ref()?;
+    let (name, mount_path) = (config.volume.clone()?, config.path.clone()?);
+    Some(VolumeMount { name, mount_path, read_only, ..Default::default() })
+}
+
+/// The volumes of a module, and where its container sees them, both with their places in the manifest.
 pub(super) struct Storage<'m> {
-    pub(super) volumes: Vec<(Volume, Origin<'m>)>,
-    pub(super) mounts: Vec<(VolumeMount, Origin<'m>)>,
+    pub(super) volumes: Vec<Volume>,
+    pub(super) volume_origins: Vec<Origin<'m>>,
+    pub(super) mounts: Vec<VolumeMount>,
+    pub(super) mount_origins: Vec<Origin<'m>>,
 }
 
 impl<'m> Storage<'m> {
     /// The sidecar's and the agent's own first; then those of `k8s-experimental`, as they are; then those of createOptions,
     /// each name once: a writable claim if there is one, else the first. Names are not compared between the three.
     pub(super) fn of(parameters: &Parameters<'m>, settings: &AgentSettings) -> Result<Self, Box<Fault>> {
-        let mut given = Self { volumes: Vec::new(), mounts: Vec::new() };
         let extensions = parameters.extensions.as_ref().and_then(|extensions| extensions.volumes.as_ref());
         let places = parameters.module.option(&["k8s-experimental", "volumes"]).into_iter().flat_map(At::items);
-        let configs = [&settings.proxy_config, &settings.proxy_trust].into_iter().filter_map(config_map);
-        given.volumes.extend(configs.map(|(volume, _)| (volume, Origin::Agent)));
-        if is_edge_agent(parameters)
-            && let Some((volume, mount)) = config_map(&settings.agent_config)
-        {
-            given.volumes.push((volume, Origin::Agent));
-            given.mounts.push((mount, Origin::Agent));
+        let of_agent = Some(&settings.agent_config).filter(|_| is_edge_agent(parameters));
+        let configs: Vec<&ConfigVolume> =
+            [&settings.proxy_config, &settings.proxy_trust].into_iter().chain(of_agent).collect();
+        let own = ["Binds", "Mounts"].into_iter().filter_map(|key| parameters.host_option(key));
+        let own: usize = own.map(|list| list.items().len()).sum();
+        // A volume of Kubernetes' own type has 3 KB.
+        let count = configs.len() + extensions.map_or(0, Vec::len) + own;
+        let mut all = Self {
+            volumes: Vec::with_capacity(count),
+            volume_origins: Vec::with_capacity(count),
+            mounts: Vec::with_capacity(own),
+            mount_origins: Vec::with_capacity(own),
+        };
+        configs.into_iter().filter_map(config_volume).for_each(|volume| all.volume(volume, Origin::Agent));
+        if let Some(mount) = of_agent.and_then(|config| config_mount(config, Some(true))) {
+            all.mount(mount, Origin::Agent);
         }
         for (extension, at) in extensions.into_iter().flatten().zip(places) {
-            let volume = at.get_ignoring_case("volume").map_or(Origin::Agent, Origin::Verbatim);
-            given.volumes.extend(extension.volume.clone().map(|own| (own, volume)));
-            let mounts = at.get_ignoring_case("volumeMounts").into_iter().flat_map(At::items).map(Origin::Verbatim);
-            given.mounts.extend(extension.volume_mounts.clone().into_iter().flatten().zip(mounts));
+            if let Some(volume) = &extension.volume {
+                all.volume(volume.clone(), at.get_ignoring_case("volume").map_or(Origin::Agent, Origin::Verbatim));
+            }
+            let places = at.get_ignoring_case("volumeMounts").into_iter().flat_map(At::items);
+            for (mount, at) in extension.volume_mounts.iter().flatten().zip(places) {
+                all.mount(mount.clone(), Origin::Verbatim(at));
+            }
         }
-        let mut own = Self { volumes: Vec::new(), mounts: Vec::new() };
-        own.binds(parameters, settings)?;
-        own.mounts(parameters, settings)?;
+        let first = all.volumes.len();
+        all.binds(parameters, settings)?;
+        all.mounts(parameters, settings)?;
         if settings.agent >= Agent::beta(14) {
-            own.merge();
+            all.merge(first);
         }
-        given.volumes.append(&mut own.volumes);
-        given.mounts.append(&mut own.mounts);
-        Ok(given)
+        Ok(all)
     }
 
     fn binds(&mut self, parameters: &Parameters<'m>, settings: &AgentSettings) -> Result<(), Box<Fault>> {
@@ -336,37 +354,49 @@ impl<'m> Storage<'m> {
                 volume.persistent_volume_claim =
                     Some(PersistentVolumeClaimVolumeSource { claim_name: name.clone(), read_only: Some(*read_only) });
             }
-            self.volumes.push((volume, Origin::Mount(*at)));
-            self.mount(name, target, *read_only, Origin::Mount(*at));
+            self.volume(volume, Origin::Mount(*at));
+            self.mount(mount(name, target, *read_only), Origin::Mount(*at));
         }
         Ok(())
     }
 
     fn host_path(&mut self, name: String, source: &str, target: &str, read_only: bool, origin: Origin<'m>) {
         let path = HostPathVolumeSource { path: source.to_owned(), type_: Some(HOST_PATH_TYPE.to_owned()) };
-        self.volumes.push((Volume { name: name.clone(), host_path: Some(path), ..Default::default() }, origin));
-        self.mount(name, target, read_only, origin);
+        self.volume(Volume { name: name.clone(), host_path: Some(path), ..Default::default() }, origin);
+        self.mount(mount(name, target, read_only), origin);
     }
 
-    fn mount(&mut self, name: String, target: &str, read_only: bool, origin: Origin<'m>) {
-        let mount_path = target.to_owned();
-        self.mounts.push((VolumeMount { name, mount_path, read_only: Some(read_only), ..Default::default() }, origin));
+    fn volume(&mut self, volume: Volume, origin: Origin<'m>) {
+        self.volumes.push(volume);
+        self.volume_origins.push(origin);
     }
 
-    fn merge(&mut self) {
+    fn mount(&mut self, mount: VolumeMount, origin: Origin<'m>) {
+        self.mounts.push(mount);
+        self.mount_origins.push(origin);
+    }
+
+    /// Leaves one volume of each name, of those from `first` on.
+    fn merge(&mut self, first: usize) {
         let writable = |volume: &Volume| {
             volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(false))
         };
-        let mut merged: Vec<(Volume, Origin<'m>)> = Vec::new();
-        for (volume, origin) in self.volumes.drain(..) {
-            match merged.iter_mut().find(|(there, _)| there.name == volume.name) {
-                None => merged.push((volume, origin)),
-                Some(there) if writable(&volume) && !writable(&there.0) => *there = (volume, origin),
+        let volumes = self.volumes.split_off(first);
+        let origins = self.volume_origins.split_off(first);
+        for (volume, origin) in volumes.into_iter().zip(origins) {
+            match (first..self.volumes.len()).find(|there| self.volumes[*there].name == volume.name) {
+                None => self.volume(volume, origin),
+                Some(there) if writable(&volume) && !writable(&self.volumes[there]) => {
+                    (self.volumes[there], self.volume_origins[there]) = (volume, origin);
+                }
                 Some(_) => {}
             }
         }
-        self.volumes = merged;
     }
+}
+
+fn mount(name: String, target: &str, read_only: bool) -> VolumeMount {
+    VolumeMount { name, mount_path: target.to_owned(), read_only: Some(read_only), ..Default::default() }
 }
 
 /// The name of a volume; before beta13 it had to start with a letter.
@@ -383,4 +413,124 @@ fn null_element(parameters: &Parameters<'_>, at: At<'_>) -> Fault {
 fn unnamed(parameters: &Parameters<'_>, at: At<'_>, source: &str) -> Fault {
     let message = format!("no name of a volume can be made of `{source}`");
     Fault::new(parameters.module, Stage::Deployments, FaultKind::InvalidName, at, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::manifest::Manifest;
+    use crate::text::Source;
+
+    /// The specification of the Deployment that comes of `options`.
+    fn made(options: &Value, settings: &AgentSettings) -> Value {
+        let manifest = Manifest::read(&Source::new("t", options.to_string())).unwrap();
+        let parameters = Parameters::read(manifest.modules().next().unwrap(), settings).unwrap();
+        serde_json::to_value(deployment(&parameters, &Labels::new(), settings).unwrap()).unwrap()["spec"].take()
+    }
+
+    /// The pod with this `k8s-experimental`.
+    fn extended(section: &Value) -> Value {
+        let options = json!({ "HostConfig": {}, "k8s-experimental": section });
+        made(&options, &AgentSettings::default())["template"]["spec"].take()
+    }
+
+    fn names(list: &Value) -> Vec<&str> {
+        list.as_array().into_iter().flatten().map(|one| one["name"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn extensions_go_into_the_pod_as_they_are() {
+        let section = json!({
+            "NODESELECTOR": { "accelerator": "t4" },
+            "resources": { "limits": { "nvidia.com/gpu": 1 }, "requests": { "cpu": "250m" } },
+            "securityContext": { "runAsUser": "0", "fsGroup": 5 },
+            "strategy": { "type": "Recreate" },
+        });
+        let settings = AgentSettings { run_as_non_root: true, ..AgentSettings::default() };
+        let made = made(&json!({ "HostConfig": {}, "k8s-experimental": section }), &settings);
+        let pod = &made["template"]["spec"];
+        assert_eq!(pod["nodeSelector"], json!({ "accelerator": "t4" }));
+        let resources = json!({ "limits": { "nvidia.com/gpu": "1" }, "requests": { "cpu": "250m" } });
+        assert_eq!(pod["containers"][1]["resources"], resources);
+        // Nothing is left of the default, which says `runAsNonRoot`.
+        assert_eq!(pod["securityContext"], json!({ "runAsUser": 0, "fsGroup": 5 }));
+        assert_eq!(made["strategy"], json!({ "type": "Recreate" }));
+    }
+
+    #[test]
+    fn null_is_absent_and_what_is_unknown_changes_nothing() {
+        let plain = extended(&json!({}));
+        let section = json!({ "nodeSelector": null, "volumes": null, "tolerations": [{ "operator": "Exists" }],
+            "affinity": {}, "annotations": { "a": "b" }, "initContainers": [{ "name": "x" }], "cmd": ["x"] });
+        assert_eq!(extended(&section), plain);
+        assert_eq!(extended(&json!("text")), plain);
+        assert_eq!(extended(&json!({ "securityContext": {} }))["securityContext"], json!({}));
+        let off = AgentSettings { extensions: false, ..AgentSettings::default() };
+        let options = json!({ "HostConfig": {}, "k8s-experimental": { "nodeSelector": { "a": "b" } } });
+        assert_eq!(made(&options, &off)["template"]["spec"], plain);
+        // Its own name is matched exactly.
+        let options = json!({ "HostConfig": {}, "K8s-Experimental": { "nodeSelector": { "a": "b" } } });
+        assert_eq!(made(&options, &AgentSettings::default())["template"]["spec"], plain);
+    }
+
+    #[test]
+    fn each_extension_came_with_a_version() {
+        let section = json!({ "nodeSelector": { "a": "b" }, "securityContext": { "runAsUser": 5 }, "strategy": { "type": "Recreate" } });
+        let options = json!({ "HostConfig": {}, "k8s-experimental": section });
+        let known = |beta: u8| {
+            let made = made(&options, &AgentSettings::of(Agent::beta(beta)));
+            let pod = &made["template"]["spec"];
+            [!pod["nodeSelector"].is_null(), !pod["securityContext"].is_null(), !made["strategy"].is_null()]
+        };
+        assert_eq!(known(4), [true, false, false]);
+        assert_eq!(known(7), [true, true, false]);
+        assert_eq!(known(8), [true, true, true]);
+    }
+
+    #[test]
+    fn volumes_of_extensions_come_first_and_are_not_merged_with_those_of_options() {
+        let options = json!({
+            "HostConfig": {
+                "Binds": ["/a/b:/one", "/ab:/two:ro"],
+                "Mounts": [
+                    { "Type": "volume", "Source": "share", "Target": "/three", "ReadOnly": true },
+                    { "Type": "volume", "Source": "Share", "Target": "/four" },
+                ],
+            },
+            "k8s-experimental": { "volumes": [
+                { "volume": { "name": "ab", "emptyDir": {} }, "volumeMounts": [{ "name": "ab", "mountPath": "/zero", "subPath": "x" }] },
+                { "volumeMounts": [{ "name": "share", "mountPath": "/five" }] },
+                { "volume": { "name": "alone", "emptyDir": { "medium": "Memory" } } },
+            ] },
+        });
+        let pod = made(&options, &AgentSettings::of(Agent::beta(14)))["template"]["spec"].take();
+        let volumes = &pod["volumes"];
+        assert_eq!(names(volumes), ["config-volume", "trust-bundle-volume", "ab", "alone", "ab", "share"]);
+        assert_eq!(volumes[3]["emptyDir"], json!({ "medium": "Memory" }));
+        // Two paths of the host share the first one; of two claims the writable one stays.
+        assert_eq!(volumes[4]["hostPath"], json!({ "path": "/a/b", "type": "DirectoryOrCreate" }));
+        assert_eq!(volumes[5]["persistentVolumeClaim"], json!({ "claimName": "share", "readOnly": false }));
+        let mounts = pod["containers"][1]["volumeMounts"].as_array().unwrap();
+        let mounts: Vec<_> =
+            mounts.iter().map(|mount| (mount["mountPath"].as_str().unwrap(), &mount["readOnly"])).collect();
+        let (yes, no) = (json!(true), json!(false));
+        let expected = [
+            ("/zero", &Value::Null),
+            ("/five", &Value::Null),
+            ("/one", &no),
+            ("/two", &yes),
+            ("/three", &yes),
+            ("/four", &no),
+        ];
+        assert_eq!(mounts, expected);
+    }
+
+    #[test]
+    fn before_beta14_volumes_with_one_name_stay_two() {
+        let options = json!({ "HostConfig": { "Binds": ["/a/b:/one", "/ab:/two"] } });
+        let pod = made(&options, &AgentSettings::of(Agent::beta(13)))["template"]["spec"].take();
+        assert_eq!(names(&pod["volumes"]), ["config-volume", "trust-bundle-volume", "ab", "ab"]);
+    }
 }

@@ -133,3 +133,87 @@ fn port(origin: &str, container: i32, protocol: Protocol, number: i32, target: O
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Manifest;
+    use crate::text::Source;
+
+    /// Type, address and ports of the Service that comes of `options`; a port as name, number, protocol and target.
+    type Made = Option<(String, Option<String>, Vec<String>)>;
+
+    fn made(options: &str) -> Made {
+        let settings = AgentSettings { port_mapping: ServiceKind::NodePort, ..AgentSettings::default() };
+        let manifest = Manifest::read(&Source::new("t", options)).unwrap();
+        let parameters = Parameters::read(manifest.modules().next().unwrap(), &settings).unwrap();
+        let spec = service(&parameters, &Labels::new(), &settings).unwrap()?.spec.unwrap();
+        let ports = spec.ports.unwrap().into_iter().map(|port| {
+            let target = match port.target_port {
+                Some(IntOrString::Int(target)) => target.to_string(),
+                _ => "-".to_owned(),
+            };
+            format!("{} {} {} {target}", port.name.unwrap(), port.port, port.protocol.unwrap())
+        });
+        Some((spec.type_.unwrap(), spec.load_balancer_ip, ports.collect()))
+    }
+
+    fn type_of(options: &str) -> String {
+        made(options).unwrap().0
+    }
+
+    #[test]
+    fn protocols_are_mixed_in_one_service() {
+        let options = r#"{"ExposedPorts": {"53/UDP": {}, "80": {}, "9/sctp": {}},
+            "HostConfig": {"PortBindings": {"5000/tcp": [{"HostPort": "50"}], "5000/udp": [{"HostPort": 51}]}}}"#;
+        let ports = [
+            "exposedport-53-udp 53 UDP -",
+            "exposedport-80-tcp 80 TCP -",
+            "exposedport-9-sctp 9 SCTP -",
+            "hostport-5000-tcp 50 TCP 5000",
+            "hostport-5000-udp 51 UDP 5000",
+        ];
+        assert_eq!(made(options), Some(("NodePort".to_owned(), None, ports.map(str::to_owned).to_vec())));
+    }
+
+    #[test]
+    fn of_two_ports_with_one_number_the_later_stays_whatever_its_protocol() {
+        let ports = |options: &str| made(options).unwrap().2;
+        assert_eq!(ports(r#"{"ExposedPorts": {"53/tcp": {}, "53/udp": {}}}"#), ["exposedport-53-udp 53 UDP -"]);
+        let bound = r#"{"ExposedPorts": {"53/udp": {}, "8080/tcp": {}},
+            "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "53"}]}}}"#;
+        assert_eq!(ports(bound), ["hostport-80-tcp 53 TCP 80", "exposedport-8080-tcp 8080 TCP -"]);
+    }
+
+    #[test]
+    fn what_is_no_port_is_dropped() {
+        let options = r#"{"ExposedPorts": {"8000-8010/tcp": {}, "80/http": {}, "1/tcp/x": {}},
+            "HostConfig": {"PortBindings": {"80/tcp": [{}, {"HostPort": ""}, {"HostPort": "x"}], "y": [{"HostPort": "1"}]}}}"#;
+        assert_eq!(made(options), None);
+    }
+
+    #[test]
+    fn the_type_is_what_the_module_asks_for_or_what_its_bindings_mean() {
+        assert_eq!(type_of(r#"{"ExposedPorts": {"80": {}}}"#), "ClusterIP");
+        assert_eq!(type_of(r#"{"ExposedPorts": {"80": {}}, "HostConfig": {"PortBindings": null}}"#), "ClusterIP");
+        // Bindings that are empty are bindings.
+        assert_eq!(type_of(r#"{"ExposedPorts": {"80": {}}, "HostConfig": {"PortBindings": {}}}"#), "NodePort");
+        let asked = |options: &str| {
+            made(&format!(
+                r#"{{"HostConfig": {{"PortBindings": {{"53/udp": [{{"HostPort": "53"}}], "80/tcp": [{{"HostPort": "80"}}]}}}},
+                "k8s-experimental": {{"serviceOptions": {options}}}}}"#
+            ))
+        };
+        for (options, kind, address) in [
+            (r#"{"type": "loadbalancer"}"#, "LoadBalancer", None),
+            (r#"{"Type": "CLUSTERIP", "loadBalancerIP": "10.0.0.9"}"#, "ClusterIP", Some("10.0.0.9")),
+            (r#"{"type": 1, "loadbalancerip": "no address"}"#, "LoadBalancer", Some("no address")),
+            (r#"{"type": "ExternalName"}"#, "NodePort", None),
+            ("{}", "NodePort", None),
+            ("null", "NodePort", None),
+        ] {
+            let (found, given, ports) = asked(options).unwrap();
+            assert_eq!((found.as_str(), given.as_deref(), ports.len()), (kind, address, 2), "{options}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What createOptions must look like for the agent to read them at all: the types of its own classes
-//! (Azure/iotedge `Agent.Docker/models`). Its JSON library takes numbers and booleans for text, text for numbers and
-//! booleans that it spells, and `null` for nothing.
+//! (Azure/iotedge `Agent.Docker/models`). Its JSON library (Newtonsoft, with its defaults) takes numbers and booleans for
+//! text, text for numbers and booleans that it spells, and `null` for whatever can be missing, which a .NET number or boolean
+//! cannot unless its type says so.
 
 use super::super::lenient::{ShapeError, word};
 use crate::text::{At, Kind};
@@ -14,6 +15,10 @@ pub(super) enum Shape {
     /// A whole number.
     Whole,
     Flag,
+    /// A word of an enumeration by the names that C# has for it, or the number of its place there.
+    Word(&'static [&'static str]),
+    /// What may also be null although it is no text, list or object.
+    Nullable(&'static Shape),
     List(&'static Shape),
     /// An object with keys of the user's.
     Map(&'static Shape),
@@ -21,7 +26,7 @@ pub(super) enum Shape {
     Object(&'static [(&'static str, Shape)]),
 }
 
-use Shape::{Any, Flag, List, Map, Object, Text, Whole};
+use Shape::{Any, Flag, List, Map, Nullable, Object, Text, Whole, Word};
 
 /// createOptions, without what the agent keeps aside (`CreateContainerParameters`).
 pub(super) const CREATE_OPTIONS: Shape = Object(&OPTIONS);
@@ -71,7 +76,7 @@ const HOST_OPTIONS: [(&str, Shape); 65] = [
     ("GroupAdd", List(&Text)),
     ("IOMaximumBandwidth", Whole),
     ("IOMaximumIOps", Whole),
-    ("Init", Flag),
+    ("Init", Nullable(&Flag)),
     ("InitPath", Text),
     ("IpcMode", Text),
     ("Isolation", Text),
@@ -81,11 +86,11 @@ const HOST_OPTIONS: [(&str, Shape); 65] = [
     ("Memory", Whole),
     ("MemoryReservation", Whole),
     ("MemorySwap", Whole),
-    ("MemorySwappiness", Whole),
+    ("MemorySwappiness", Nullable(&Whole)),
     ("Mounts", List(&Object(&[("ReadOnly", Flag), ("Source", Text), ("Target", Text), ("Type", Text)]))),
     ("NanoCpus", Whole),
     ("NetworkMode", Text),
-    ("OomKillDisable", Flag),
+    ("OomKillDisable", Nullable(&Flag)),
     ("OomScoreAdj", Whole),
     ("PidMode", Text),
     ("PidsLimit", Whole),
@@ -93,7 +98,7 @@ const HOST_OPTIONS: [(&str, Shape); 65] = [
     ("Privileged", Flag),
     ("PublishAllPorts", Flag),
     ("ReadonlyRootfs", Flag),
-    ("RestartPolicy", Object(&[("MaximumRetryCount", Whole)])),
+    ("RestartPolicy", Object(&[("MaximumRetryCount", Whole), ("Name", RESTART_POLICY)])),
     ("Runtime", Text),
     ("SecurityOpt", List(&Text)),
     ("ShmSize", Whole),
@@ -106,6 +111,9 @@ const HOST_OPTIONS: [(&str, Shape); 65] = [
     ("VolumeDriver", Text),
     ("VolumesFrom", List(&Text)),
 ];
+
+/// `RestartPolicyKind`. It has Docker's own words (`on-failure`) where the JSON library does not look for them.
+const RESTART_POLICY: Shape = Word(&["Undefined", "No", "Always", "OnFailure", "UnlessStopped"]);
 
 const RATE: Shape = Object(&[("Path", Text), ("Rate", Whole)]);
 
@@ -134,20 +142,23 @@ impl Shape {
         };
         let text = || at.as_str().unwrap_or_default().trim();
         match (self, at.kind()) {
-            (Any, _) | (_, Kind::Null) | (Text | Whole | Flag, Kind::Number | Kind::Bool(_)) | (Text, Kind::String) => {
+            (Any, _) | (Nullable(_) | Text | List(_) | Map(_) | Object(_), Kind::Null) => Ok(()),
+            (Text | Whole | Flag, Kind::Number | Kind::Bool(_)) | (Text, Kind::String) | (Word(_), Kind::Number) => {
                 Ok(())
             }
-            (Whole, Kind::String) if text().parse::<i64>().is_ok() => Ok(()),
+            (Whole | Word(_), Kind::String) if text().parse::<i64>().is_ok() => Ok(()),
             (Flag, Kind::String) if at.as_bool().is_some() => Ok(()),
+            (Word(words), Kind::String) if words.iter().any(|word| word.eq_ignore_ascii_case(text())) => Ok(()),
+            (Nullable(shape), _) => shape.check(at),
             (List(item), Kind::Array) => at.items().try_for_each(|at| item.check(at)),
             (Map(value), Kind::Object) => at.members().try_for_each(|at| value.check(at)),
-            (Object(fields), Kind::Object) => fields
-                .iter()
-                .filter_map(|(key, shape)| Some((at.get_ignoring_case(key)?, shape)))
-                .try_for_each(|(at, shape)| shape.check(at)),
+            (Object(fields), Kind::Object) => at
+                .members()
+                .try_for_each(|at| at.key().and_then(|key| of(key, fields)).map_or(Ok(()), |shape| shape.check(at))),
             (Text, _) => wrong("text"),
             (Whole, _) => wrong("a whole number"),
             (Flag, _) => wrong("a boolean"),
+            (Word(words), _) => wrong(&format!("one of {}", words.join(", "))),
             (List(_), _) => wrong("a list"),
             (Map(_) | Object(_), _) => wrong("an object"),
         }
@@ -170,7 +181,8 @@ mod tests {
     #[test]
     fn what_spells_a_value_is_one() {
         let options = r#"{"HostConfig": {"memory": "1024", "Privileged": "True", "ShmSize": 1.5, "Binds": [5, null],
-            "MemorySwappiness": null, "Init": 1, "DeviceRequests": "anything"}, "Labels": {"a": 1}, "Tty": {}}"#;
+            "MemorySwappiness": null, "OomKillDisable": null, "Init": 1, "RestartPolicy": {"name": "unlessStopped"},
+            "Mounts": null, "DeviceRequests": "anything"}, "Labels": {"a": 1}, "Tty": {}}"#;
         assert_eq!(wrong(options), None);
     }
 
@@ -197,6 +209,18 @@ mod tests {
             ),
             (r#"{"HostConfig": {"Init": "perhaps"}}"#, "HostConfig.Init", "is text, not a boolean"),
             (r#"{"Env": "A=b"}"#, "Env", "is text, not a list"),
+            (r#"{"HostConfig": {"PidsLimit": null}}"#, "HostConfig.PidsLimit", "is null, not a whole number"),
+            (r#"{"HostConfig": {"Privileged": null}}"#, "HostConfig.Privileged", "is null, not a boolean"),
+            (
+                r#"{"HostConfig": {"RestartPolicy": {"Name": "on-failure"}}}"#,
+                "HostConfig.RestartPolicy.Name",
+                "is text, not one of Undefined, No, Always, OnFailure, UnlessStopped",
+            ),
+            (
+                r#"{"HostConfig": {"RestartPolicy": {"Name": null}}}"#,
+                "HostConfig.RestartPolicy.Name",
+                "is null, not one of Undefined, No, Always, OnFailure, UnlessStopped",
+            ),
         ] {
             assert_eq!(wrong(options), Some((path.to_owned(), message.to_owned())), "{options}");
         }

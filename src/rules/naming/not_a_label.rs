@@ -1,7 +1,7 @@
 use crate::engine::{Check, Context, Need, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::{label_fault, object_name};
-use crate::manifest::{Form, Module, has_placeholder};
+use crate::manifest::{Module, has_placeholder};
 use crate::target::Platform;
 
 rule! {
@@ -43,9 +43,7 @@ rule! {
 }
 
 fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
-    // A key of a layered deployment may lead to a part of a module: `modules.camera.env`.
-    let part = module.manifest().form() == Form::Layered && module.entry().get("settings").is_none();
-    if module.is_system() || has_placeholder(module.id()) || part {
+    if module.is_system() || has_placeholder(module.id()) || module.is_part() {
         return Verdict::NotApplicable;
     }
     let name = object_name(module.id());

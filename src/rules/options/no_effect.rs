@@ -30,7 +30,7 @@ rule! {
     /// ## Example
     ///
     /// ```json,fails
-    /// { "HostConfig": { "RestartPolicy": { "Name": "unless-stopped" } } }
+    /// { "HostConfig": { "RestartPolicy": { "Name": "always" } } }
     /// ```
     ///
     /// ## Use instead
@@ -40,7 +40,7 @@ rule! {
     ///
     /// ```json,passes
     /// { "HostConfig": {
-    ///     "RestartPolicy": { "Name": "" },
+    ///     "RestartPolicy": { "Name": "no" },
     ///     "Mounts": [{ "Type": "volume", "Source": "frames", "Target": "/frames" }] } }
     /// ```
     ///

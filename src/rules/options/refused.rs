@@ -1,7 +1,8 @@
 use crate::engine::{Check, Context, Need, Rule, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::objects::{Refused, refused_of};
-use crate::manifest::{Form, Module, has_placeholder};
+use crate::manifest::{Module, has_placeholder};
+use crate::rules::unsaid::{can_be_made, retain_unsaid};
 use crate::rules::{compute, lifecycle, naming, network, options, proxy, resources, storage};
 use crate::target::Platform;
 
@@ -68,28 +69,21 @@ rule! {
 }
 
 fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
-    let document = module.manifest().document();
-    // A key of a layered deployment may lead to a part of a module: `modules.camera.env`.
-    let part = module.manifest().form() == Form::Layered && module.entry().get("settings").is_none();
-    if part || has_placeholder(module.id()) {
+    if !can_be_made(module) {
         return Verdict::NotApplicable;
     }
     if context.is_plain(module) {
         return Verdict::Judged(Vec::new());
     }
+    let document = module.manifest().document();
     let mut refused = refused_of(module, &context.agent_settings);
     // Kubernetes has the same mark for variables in `subPathExpr` that tools have for what they fill in.
     let is_hidden =
         |one: &Refused| has_placeholder(document.slice(one.span)) && !one.refusal.place.ends_with(".subPathExpr");
     refused.retain(|one| !one.refusal.follows && !is_hidden(one));
-    if refused.is_empty() {
-        return Verdict::Judged(Vec::new());
-    }
-    let said: Vec<Finding> = OWN.iter().flat_map(|rule| rule.findings_in(module, context)).collect();
     // For edgeAgent, which takes over its own options only with its next image, all of them warn.
     let counts = |finding: &Finding| finding.severity == Severity::Block || is_edge_agent(module);
-    let is_said = |one: &Refused| said.iter().any(|finding| counts(finding) && finding.points_at(one.span, document));
-    refused.retain(|one| !is_said(one));
+    retain_unsaid(&mut refused, |one| one.span, &OWN, counts, (module, context));
     // One field of the manifest can become several of the objects.
     refused.dedup_by(|one, other| one.span == other.span && one.refusal.because == other.refusal.because);
     Verdict::Judged(refused.iter().map(|one| finding(module, one)).collect())

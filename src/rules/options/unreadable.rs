@@ -1,7 +1,8 @@
 use crate::engine::{Check, Context, Need, Rule, Verdict};
 use crate::finding::{Finding, Fix, Safety, Severity};
 use crate::kube_model::objects::{Fault, faults_of};
-use crate::manifest::{Form, Module, has_placeholder};
+use crate::manifest::{Module, has_placeholder};
+use crate::rules::unsaid::{can_be_made, retain_unsaid};
 use crate::rules::{image, naming, network, options, storage};
 use crate::target::Platform;
 use crate::text::{Span, Step};
@@ -23,11 +24,11 @@ rule! {
     ///
     /// The agent reads createOptions into types of its own, and then works with them. It stumbles over an option of
     /// another type (`"Memory": "512m"`, a list in place of an object) even where the option does nothing on Kubernetes,
-    /// over `null` among the elements of a list, over a port that is made of slashes alone, and over a key that stands
-    /// there in two spellings. Whatever it stumbles over ends its work for **all**
-    /// modules.
+    /// over `null` in place of a number or a boolean or among the elements of a list, over a port that is made of slashes
+    /// alone, and over a key that stands there in two spellings. Whatever it stumbles over ends its work for **all** modules.
     ///
-    /// Text that spells a number or a boolean is fine: `"Privileged": "true"`.
+    /// Text that spells a number or a boolean is fine: `"Privileged": "true"`. Of Docker's words for `RestartPolicy` the agent
+    /// reads `no` and `always`, but not `on-failure`, `unless-stopped` or an empty one.
     ///
     /// ## Example
     ///
@@ -51,34 +52,25 @@ rule! {
     needs: &[Need::CreateOptions],
     targets: &[Platform::AseK8s],
     seed: &[],
-    source: "agent `Agent.Docker/models/`, `PortExtensions.cs`, `KubernetesDeploymentMapper.cs`; that two spellings and slashes throw is inferred",
+    source: "agent `Agent.Docker/models/`, `PortExtensions.cs`, `KubernetesDeploymentMapper.cs`; that two spellings, slashes and words of `RestartPolicy` throw is inferred",
     check: Check::Module(check),
 }
 
 fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
-    let document = module.manifest().document();
-    // A key of a layered deployment may lead to a part of a module: `modules.camera.env`.
-    let part = module.manifest().form() == Form::Layered && module.entry().get("settings").is_none();
-    if part || has_placeholder(module.id()) {
+    if !can_be_made(module) {
         return Verdict::NotApplicable;
     }
     if context.is_plain(module) {
         return Verdict::Judged(Vec::new());
     }
+    let document = module.manifest().document();
     let mut faults = faults_of(module, &context.agent_settings);
     faults.retain(|fault| !has_placeholder(document.slice(place(module, fault))));
     // One mount can keep the agent from making the Deployment and the claim.
     faults.dedup_by(|one, other| one.span == other.span);
-    if faults.is_empty() {
-        return Verdict::Judged(Vec::new());
-    }
-    let said: Vec<Finding> = OWN.iter().flat_map(|rule| rule.findings_in(module, context)).collect();
-    let is_said = |fault: &Fault| {
-        let span = place(module, fault);
-        said.iter().any(|finding| finding.severity == Severity::Block && finding.points_at(span, document))
-    };
-    let left = faults.iter().filter(|fault| !is_said(fault));
-    Verdict::Judged(left.map(|fault| finding(module, fault)).collect())
+    let counts = |finding: &Finding| finding.severity == Severity::Block;
+    retain_unsaid(&mut faults, |fault| place(module, fault), &OWN, counts, (module, context));
+    Verdict::Judged(faults.iter().map(|fault| finding(module, fault)).collect())
 }
 
 /// The bytes at fault: for the module as a whole, its name.
