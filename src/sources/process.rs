@@ -276,6 +276,13 @@ mod tests {
         assert_eq!(why.what, "/share has not answered since it was asked before");
     }
 
+    #[test]
+    fn the_mounts_of_another_process_are_not_taken_for_a_containers() {
+        let own = i64::from(std::process::id());
+        assert_eq!(file_systems(own, &"0".repeat(64)), BTreeMap::new());
+        assert_eq!(file_systems(0, ""), BTreeMap::new());
+    }
+
     #[tokio::test]
     async fn without_the_kernels_files_it_says_so() {
         assert_eq!(seen(Path::new("/nowhere"), Vec::new()).await.unwrap_err(), "cannot read /proc/self/mountinfo");
