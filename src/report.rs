@@ -46,7 +46,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// How one rule ended for one subject.
+/// How one rule ended for one subject. Kept small: there is one for every rule and module.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// There was something to judge, and it is well.
@@ -56,11 +56,18 @@ pub enum Outcome {
     /// The rule has nothing to say here: another platform, nothing of its kind.
     NotApplicable,
     /// What the rule needs is not known.
-    NotEvaluated(Why),
+    NotEvaluated(Box<Why>),
     /// It is not well, and somebody said that they know.
     Suppressed(Box<Suppressed>),
     /// The rule panicked: a fault of ours, reported as such.
-    Broken(String),
+    Broken(Box<str>),
+}
+
+impl Outcome {
+    /// What the rule needs is not known, because of `why`.
+    pub fn not_evaluated(why: Why) -> Self {
+        Outcome::NotEvaluated(Box::new(why))
+    }
 }
 
 /// Findings that somebody accepted.

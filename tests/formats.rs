@@ -89,7 +89,7 @@ fn everything() -> CheckResult {
     .unwrap();
     let mut bad = judged("a b/ä.json", DEPLOYMENT, &settings);
     bad.report.evaluations.iter_mut().find(|e| e.rule == "options-user").unwrap().outcome =
-        Outcome::Broken("index out of bounds".to_owned());
+        Outcome::Broken("index out of bounds".into());
     let states = Observed::Known([("m".to_owned(), starting())].into_iter().collect());
     let device = Snapshot { modules: states, ..Snapshot::empty(NOW.parse().unwrap()) };
     let judged = vec![bad, of_snapshot("device", device, &settings)];

@@ -25,14 +25,14 @@ pub(super) fn seen<T>(observed: &Observed<T>) -> Result<&T, Outcome> {
     match observed {
         Observed::Known(value) => Ok(value),
         Observed::Absent => Err(Outcome::NotApplicable),
-        Observed::Unknown(why) => Err(Outcome::NotEvaluated(why.clone())),
+        Observed::Unknown(why) => Err(Outcome::not_evaluated(why.clone())),
     }
 }
 
 /// How a rule about running modules ends where nothing runs that anybody could see.
 pub(super) fn unsighted(rule: &Rule, snapshot: &Snapshot) -> Option<Outcome> {
     let needs_manifest = rule.needs.contains(&Need::Deployment) || rule.needs.contains(&Need::CreateOptions);
-    let without_manifest = || needs_manifest.then(|| manifest(snapshot).err().map(Outcome::NotEvaluated)).flatten();
+    let without_manifest = || needs_manifest.then(|| manifest(snapshot).err().map(Outcome::not_evaluated)).flatten();
     if rule.needs.contains(&Need::Engine) || rule.needs.contains(&Need::Inside) || rests_on_ourselves(rule) {
         return unseen(rule, snapshot).or_else(without_manifest);
     }
@@ -44,7 +44,7 @@ pub(super) fn unsighted(rule: &Rule, snapshot: &Snapshot) -> Option<Outcome> {
     match (&snapshot.engine, &snapshot.modules) {
         (Observed::Unknown(why), Observed::Unknown(other)) => {
             // Of two reasons the one that is somebody's failure.
-            Some(Outcome::NotEvaluated(if why.expected { why.clone() } else { other.clone() }))
+            Some(Outcome::not_evaluated(if why.expected { why.clone() } else { other.clone() }))
         }
         (Observed::Absent | Observed::Unknown(_), Observed::Absent) => Some(Outcome::NotApplicable),
         _ => without_manifest(),
@@ -56,7 +56,7 @@ pub(super) fn unattributed(snapshot: &Snapshot) -> Option<Outcome> {
     match (&snapshot.gpus, &snapshot.grants, &snapshot.engine) {
         (Observed::Unknown(why), Observed::Unknown(grants), Observed::Unknown(engine)) => {
             let why = [why, grants, engine].into_iter().find(|why| why.expected).unwrap_or(why);
-            Some(Outcome::NotEvaluated(why.clone()))
+            Some(Outcome::not_evaluated(why.clone()))
         }
         (Observed::Absent, Observed::Unknown(_) | Observed::Absent, Observed::Unknown(_) | Observed::Absent) => {
             Some(Outcome::NotApplicable)

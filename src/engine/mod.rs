@@ -137,12 +137,12 @@ fn evaluate_rule<'s>(
     }
     match &rule.check {
         Check::Module(_) => match manifest(snapshot) {
-            Err(why) => lines.push(line(Subject::Deployment, Outcome::NotEvaluated(why))),
+            Err(why) => lines.push(line(Subject::Deployment, Outcome::not_evaluated(why))),
             Ok(_) => lines.extend(modules.iter().zip(of_modules).map(|((_, subject), o)| line(subject.clone(), o))),
         },
         Check::Deployment(check) => {
             let outcome = match manifest(snapshot) {
-                Err(why) => Outcome::NotEvaluated(why),
+                Err(why) => Outcome::not_evaluated(why),
                 Ok(manifest) => judged(missing(rule, manifest, None, context), || check(manifest, context)),
             };
             lines.push(line(Subject::Deployment, outcome));
@@ -207,17 +207,16 @@ fn evaluate_rule<'s>(
 
 fn judged(missing: Option<Why>, check: impl FnOnce() -> Verdict) -> Outcome {
     if let Some(why) = missing {
-        return Outcome::NotEvaluated(why);
+        return Outcome::not_evaluated(why);
     }
     match catch_unwind(AssertUnwindSafe(check)) {
         Ok(Verdict::NotApplicable) => Outcome::NotApplicable,
         Ok(Verdict::Judged(findings)) if findings.is_empty() => Outcome::Pass,
         Ok(Verdict::Judged(findings)) => Outcome::Fail(findings),
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            Outcome::Broken(
-                text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "unknown panic".to_owned()),
-            )
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            Outcome::Broken(text.unwrap_or("unknown panic").into())
         }
     }
 }

@@ -287,7 +287,7 @@ mod tests {
         let fail = |severity| Outcome::Fail(vec![Finding::new(severity, "the probe fails")]);
         let outcome = match health {
             Health::Ready => Outcome::Pass,
-            Health::Unknown => Outcome::NotEvaluated(Why::failed("the probe")),
+            Health::Unknown => Outcome::not_evaluated(Why::failed("the probe")),
             Health::Degraded => fail(Severity::Warn),
             Health::Blocked => fail(Severity::Block),
         };

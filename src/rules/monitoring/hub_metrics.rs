@@ -55,7 +55,7 @@ fn check(module: Module<'_>, context: &Context<'_>) -> Verdict {
     let called = context.calls.by(module).find(metrics).map(Call::span);
     let default = module.collects_default_metrics().map(At::span);
     // A layer over an edgeHub that is written elsewhere says nothing about its ports.
-    let hub = module.manifest().modules().find(is_hub).filter(|hub| hub.entry().get("settings").is_some());
+    let hub = module.manifest().system_modules().find(is_hub).filter(|hub| hub.entry().get("settings").is_some());
     Verdict::each(called.or(default).zip(hub), |(span, hub)| {
         let service = Service::of(hub);
         (!service.may_listen(METRICS_PORT)).then(|| finding(span, called.is_some(), hub, &service))

@@ -79,6 +79,6 @@ fn collected(module: Module<'_>, context: &Context<'_>) -> Vec<(&'static str, Sp
 }
 
 fn lacks_port(module: Module<'_>, id: &str) -> bool {
-    let other = module.manifest().modules().find(|other| other.is_system() && other.id() == id);
+    let other = module.manifest().system_modules().find(|other| other.id() == id);
     other.is_some_and(|other| !Service::of(other).may_listen(METRICS_PORT))
 }

@@ -55,7 +55,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
     if !(module.is_system() && module.id() == "edgeHub") || module.entry().get("settings").is_none() {
         return Verdict::NotApplicable;
     }
-    let agent = module.manifest().modules().find(|other| other.is_system() && other.id() == "edgeAgent");
+    let agent = module.manifest().system_modules().find(|other| other.id() == "edgeAgent");
     Verdict::each(agent.and_then(Module::upstream_protocol), |inherited| {
         let env = module.env();
         let chosen = env

@@ -71,7 +71,7 @@ fn check(module: Module<'_>, _: &Context<'_>) -> Verdict {
 
 fn unchosen(module: Module<'_>, proxy: &EnvVar<'_>) -> Finding {
     // What edgeAgent hands down on Docker, if that passes the proxy.
-    let agent = module.manifest().modules().find(|other| other.is_system() && other.id() == "edgeAgent");
+    let agent = module.manifest().system_modules().find(|other| other.id() == "edgeAgent");
     let inherited = agent.and_then(Module::upstream_protocol);
     let inherited = inherited.and_then(|var| Some((var, UpstreamProtocol::of(var.value)?)));
     let protocol = inherited.map_or(UpstreamProtocol::AmqpWs, |(_, protocol)| protocol.in_web_sockets()).word();
