@@ -179,6 +179,12 @@ fn are_ports(exposed: Option<At<'_>>, host: Option<At<'_>>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
     use super::super::{faults_of, refused_of};
     use super::*;
     use crate::manifest::Manifest;
@@ -218,6 +224,7 @@ mod tests {
             r#"{"Tty": 1, "TTY": 2}"#,
             r#"{"ExposedPorts": {"80": {}}, "HostConfig": {"PortBindings": {"80/udp": [{"HostPort": 53}], "81": [{"HostPort": 54}]}}}"#,
             r#"{"HostConfig": {"PortBindings": {"80": [{"HostPort": 1}, {"HostPort": 2}]}}}"#,
+            r#"{"HostConfig": {"PortBindings": {"80": [{"HostPort": 1}], "80/tcp": [{"HostPort": 2}]}}}"#,
             r#"{"HostConfig": {"PortBindings": {"80": [{"HostPort": 0}]}}}"#,
             r#"{"HostConfig": {"PortBindings": {"80": null}}}"#,
             r#"{"HostConfig": {"PortBindings": {"80": [{"HostPort": "10250"}]}}}"#,
@@ -240,5 +247,116 @@ mod tests {
         ] {
             assert_eq!(look(options), (false, true), "{options}");
         }
+    }
+
+    /// One of `values`, as it stands there.
+    fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = String> {
+        select(values).prop_map(str::to_owned)
+    }
+
+    /// Up to `most` of `items` between brackets.
+    fn some(
+        brackets: [&'static str; 2],
+        item: impl Strategy<Value = String>,
+        most: usize,
+    ) -> impl Strategy<Value = String> {
+        vec(item, 0..=most).prop_map(move |items| format!("{}{}{}", brackets[0], items.join(","), brackets[1]))
+    }
+
+    /// createOptions out of what is usual, and now and then of what is not.
+    fn options() -> impl Strategy<Value = String> {
+        const PATHS: &[&str] = &[
+            "/a",
+            "/b/c",
+            "/bc",
+            "/d_1",
+            "/E.x",
+            "/f",
+            "/g/h",
+            "/i",
+            "/j",
+            "/l/../m",
+            "/",
+            "",
+            "k",
+            "/config-volume",
+            "/é",
+        ];
+        const PORTS: &[&str] =
+            &["80", "80/tcp", "81/tcp", "82/TCP", "83", "84/tcp", "85/udp", "0", "65536", "//", "x/tcp"];
+        const NUMBERS: &[&str] = &["\"8080\"", "8081", "\"8082\"", "8083", "\"8084\"", "0", "10250", "\"x\"", "null"];
+        let list = ["[", "]"];
+        let map = ["{", "}"];
+        let path = || one_of(PATHS);
+        let target = || one_of(&["/t", "/u", "/v", "/w/x", "/t", ""]);
+        let bind =
+            (path(), target(), one_of(&["", "", ":ro", ":rw,z"])).prop_map(|(a, b, mode)| format!("\"{a}:{b}{mode}\""));
+        let mount = (
+            one_of(&["bind", "volume", "volume", "tmpfs"]),
+            path(),
+            target(),
+            one_of(&["true", "\"false\"", "null", "0"]),
+        )
+            .prop_map(|(kind, a, b, flag)| {
+                format!(r#"{{"Type": "{kind}", "Source": "{a}", "Target": "{b}", "ReadOnly": {flag}}}"#)
+            });
+        let bound = (one_of(PORTS), one_of(NUMBERS))
+            .prop_map(|(port, number)| format!(r#""{port}": [{{"HostPort": {number}}}]"#));
+        let exposed = one_of(PORTS).prop_map(|port| format!(r#""{port}": {{}}"#));
+        let label = (
+            one_of(&["a", "b.c", "D", "e_f", "1g", "-", "h$", "x/y", "kubernetes.io/config.mirror"]),
+            one_of(&["\"x\"", "5", "true", "null"]),
+        );
+        let label = label.prop_map(|(key, value)| format!("\"{key}\": {value}"));
+        let limit = (
+            one_of(&["cpu", "memory", "nvidia.com/gpu", "CPU", "gpu", "hugepages-2Mi"]),
+            one_of(&["1", "\"1\"", "\"500m\"", "\"1Gi\"", "\"1MB\"", "-1", "\"\"", "null"]),
+        );
+        let limit = limit.prop_map(|(key, value)| format!("\"{key}\": {value}"));
+        let more = one_of(&[
+            "\"Memory\": 1",
+            "\"Memory\": \"1m\"",
+            "\"Privileged\": true",
+            "\"Init\": null",
+            "\"Devices\": {}",
+            "\"NetworkMode\": \"host\"",
+            "\"LogConfig\": {\"Config\": {\"a\": 1}}",
+            "\"PidsLimit\": null",
+        ]);
+        let host = (some(list, bind, 2), some(list, mount, 2), some(map, bound, 2), more).prop_map(
+            |(binds, mounts, ports, more)| {
+                format!(r#""HostConfig": {{"Binds": {binds}, "Mounts": {mounts}, "PortBindings": {ports}, {more}}}"#)
+            },
+        );
+        let limits = some(map, limit, 2)
+            .prop_map(|limits| format!(r#""k8s-experimental": {{"resources": {{"limits": {limits}}}}}"#));
+        let top = one_of(&[
+            "\"Cmd\": [\"a\"]",
+            "\"Cmd\": [null]",
+            "\"Env\": [\"A=b\", \"C\"]",
+            "\"Env\": [5]",
+            "\"WorkingDir\": \"/\"",
+            "\"Tty\": true",
+            "\"hostconfig\": {}",
+            "\"Entrypoint\": null",
+        ]);
+        let exposed = some(map, exposed, 2).prop_map(|ports| format!("\"ExposedPorts\": {ports}"));
+        let labels = some(map, label, 2).prop_map(|labels| format!("\"Labels\": {labels}"));
+        let part = prop_oneof![4 => host, 2 => exposed, 2 => labels, 2 => limits, 2 => top];
+        some(map, part, 4)
+    }
+
+    #[test]
+    fn nothing_is_found_in_what_is_plain() {
+        let (mut runner, options) = (TestRunner::deterministic(), options());
+        let (mut plain, mut found) = (0, 0);
+        for _ in 0..4000 {
+            let options = options.new_tree(&mut runner).unwrap().current();
+            let (is_plain, is_found) = look(&options);
+            assert!(!(is_plain && is_found), "{options}");
+            plain += usize::from(is_plain);
+            found += usize::from(is_found);
+        }
+        assert!(plain > 400 && found > 400, "{plain} are plain, in {found} something is found");
     }
 }
