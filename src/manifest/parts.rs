@@ -6,7 +6,7 @@ use super::{Bind, EnvVar, HOST_CONFIG, HostMount, Module, Mount, PortBinding};
 use crate::text::{At, Document, Kind, NodeId};
 
 /// Where the parts of a module stand.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Parts {
     /// `HostConfig` of the createOptions.
     pub(super) host_config: Option<NodeId>,

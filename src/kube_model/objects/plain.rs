@@ -2,11 +2,13 @@
 //! and making all objects of a module to find nothing wrong with them costs a hundred times as much.
 
 use super::super::AgentSettings;
-use super::super::admission::KUBELET_PORT;
-use super::super::names::{annotation_key, dns_label, label_fault, object_name};
+use super::super::admission::{KUBELET_PORT, is_qualified};
+use super::super::names::{dns_label, label_fault, object_name};
+use super::super::quantity::thousandths;
 use super::parameters::image;
+use super::pod::PROXY;
 use super::shape;
-use crate::manifest::{Module, Options, port};
+use crate::manifest::{GPU, Module, Options, port};
 use crate::target::Agent;
 use crate::text::{At, Kind};
 
@@ -14,18 +16,11 @@ use crate::text::{At, Kind};
 /// agent's own is a part.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// Names in use: of the sidecar's container.
-const SIDECAR: &str = "proxy";
-
-/// Suffixes of amounts.
-const SUFFIXES: [&str; 9] = ["", "m", "k", "M", "G", "Ki", "Mi", "Gi", "Ti"];
-
 /// Whether neither the agent nor Kubernetes has anything to say against `module`, names of variables aside, which have rules
 /// of their own. `false` says nothing.
 pub(crate) fn is_plain(module: Module<'_>, settings: &AgentSettings) -> bool {
     let name = object_name(module.id());
-    let is_name =
-        label_fault(&name).is_none() && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name != SIDECAR;
+    let is_name = label_fault(&name).is_none() && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name != PROXY;
     let is_small = module.entry().raw().len() <= MAX_BYTES;
     // A lone `.` is a name that the rules about names take for one.
     let has_names = || !module.env().iter().any(|variable| variable.name.starts_with('.'));
@@ -46,7 +41,7 @@ fn are_plain(root: At<'_>, settings: &AgentSettings) -> bool {
         Some(key) if is("Env", key) || is("Cmd", key) || is("Entrypoint", key) => {
             at.kind() == Kind::Array && at.items().all(|item| item.kind() == Kind::String)
         }
-        Some(key) if is("Labels", key) => has_only(at, is_label) && are_different(at, |key| annotation_key(key).ok()),
+        Some(key) if is("Labels", key) => has_only(at, is_label),
         Some(key) if is("WorkingDir", key) => at.kind() == Kind::String,
         Some(key) if is("HostConfig", key) => has_only(at, is_plain_host_option),
         Some(key) => shape::of_option(key).is_none_or(|shape| shape.check(at).is_ok()),
@@ -57,19 +52,13 @@ fn are_plain(root: At<'_>, settings: &AgentSettings) -> bool {
 
 /// Whether `at` is an object of which every member is as `is` says, and no key stands there twice in whatever spelling.
 fn has_only(at: At<'_>, is: impl Fn(At<'_>) -> bool) -> bool {
-    at.kind() == Kind::Object && at.members().all(is) && are_different(at, Some)
+    at.kind() == Kind::Object && at.members().all(is) && are_different(at)
 }
 
-/// Whether the keys of `at` are different names, in any case.
-fn are_different<'m, N: AsRef<str>>(at: At<'m>, name: impl Fn(&'m str) -> Option<N>) -> bool {
-    let names: Vec<Option<N>> = at.members().map(|member| name(member.key()?)).collect();
-    names.iter().enumerate().all(|(i, name)| {
-        let same = |other: &Option<N>| {
-            let (one, other) = (name.as_ref().map(N::as_ref), other.as_ref().map(N::as_ref));
-            one.zip(other).is_none_or(|(one, other)| one.eq_ignore_ascii_case(other))
-        };
-        name.is_some() && !names[..i].iter().any(same)
-    })
+/// Whether the keys of `at` are different, in any case.
+fn are_different(at: At<'_>) -> bool {
+    let keys: Vec<&str> = at.members().filter_map(At::key).collect();
+    keys.iter().enumerate().all(|(i, key)| !keys[..i].iter().any(|other| is(other, key)))
 }
 
 fn is(known: &str, key: &str) -> bool {
@@ -85,29 +74,22 @@ fn is_plain_host_option(at: At<'_>) -> bool {
 
 /// A label without a prefix, of which the annotation is the label itself.
 fn is_label(at: At<'_>) -> bool {
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let is_key = |key: &str| {
-        (1..=63).contains(&key.len())
-            && key.chars().all(is_inner)
-            && key.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && key.ends_with(|c: char| c.is_ascii_alphanumeric())
-    };
-    at.key().is_some_and(is_key) && at.as_text().is_some()
+    at.key().is_some_and(|key| is_qualified(key) && !key.contains('/')) && at.as_text().is_some()
 }
 
 /// Limits of processors, memory and GPUs.
 fn are_limits(at: At<'_>) -> bool {
-    let is_amount = |at: At<'_>| {
-        let text = at.as_text().unwrap_or_default();
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let suffixes: &[&str] = match at.key() {
-            Some("cpu" | "memory") => &SUFFIXES,
-            Some("nvidia.com/gpu") => &[""],
-            _ => &[],
-        };
-        (1..=9).contains(&digits) && suffixes.contains(&&text[digits..])
+    let is_limit = |at: At<'_>| {
+        // Of a number with a fraction or an exponent the agent makes text of its own.
+        let is_read = at.kind() == Kind::String || at.as_i64().is_some();
+        let amount = at.as_text().filter(|_| is_read).and_then(thousandths).filter(|amount| *amount >= 0);
+        amount.is_some_and(|amount| match at.key() {
+            Some("cpu" | "memory") => true,
+            Some(GPU) => amount % 1000 == 0,
+            _ => false,
+        })
     };
-    at.key() == Some("limits") && has_only(at, is_amount)
+    at.key() == Some("limits") && has_only(at, is_limit)
 }
 
 /// Whether `Binds` and `Mounts` of `host` mount absolute paths and shares, each once and each in a place of its own.
@@ -137,7 +119,7 @@ fn are_storage(host: Option<At<'_>>, settings: &AgentSettings) -> bool {
             "volume" => is_path(source) || is_word(source),
             _ => false,
         };
-        is_source && is_path(target) && is_new(source, target) && are_different(at, Some)
+        is_source && is_path(target) && is_new(source, target) && are_different(at)
     })
 }
 
@@ -209,6 +191,7 @@ mod tests {
                 "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
                 "Mounts": [{"Type": "volume", "Source": "share_1", "Target": "/s", "ReadOnly": true}]}}"#,
             r#"{"k8s-experimental": {"resources": {"limits": {"memory": "1Gi", "cpu": "500m", "nvidia.com/gpu": 1}}}}"#,
+            r#"{"k8s-experimental": {"resources": {"limits": {"cpu": "1.5", "memory": "1e9"}}}}"#,
             r#"{"Labels": {"owner": "é", "build": 5}, "NetworkingConfig": {"EndpointsConfig": {"x": {}}}}"#,
         ] {
             assert_eq!(look(options), (true, false), "{options}");
@@ -310,7 +293,10 @@ mod tests {
         let label = label.prop_map(|(key, value)| format!("\"{key}\": {value}"));
         let limit = (
             one_of(&["cpu", "memory", "nvidia.com/gpu", "CPU", "gpu", "hugepages-2Mi"]),
-            one_of(&["1", "\"1\"", "\"500m\"", "\"1Gi\"", "\"1MB\"", "-1", "\"\"", "null"]),
+            one_of(&[
+                "1", "\"1\"", "\"500m\"", "\"1Gi\"", "\"0.5\"", "\"1e3\"", "\"+1\"", "\" 1 \"", "\"-0\"", "\"Ki\"",
+                "1.5", "1e400", "true", "\"1MB\"", "-1", "\"\"", "null",
+            ]),
         );
         let limit = limit.prop_map(|(key, value)| format!("\"{key}\": {value}"));
         let more = one_of(&[

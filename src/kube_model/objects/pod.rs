@@ -25,7 +25,7 @@ const HOST_PATH_TYPE: &str = "DirectoryOrCreate";
 const OF_RUNTIME: usize = 10;
 
 /// The container that carries the workload API to the module.
-const PROXY: &str = "proxy";
+pub(super) const PROXY: &str = "proxy";
 
 /// The Deployment of a module.
 ///
